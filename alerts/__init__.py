@@ -1,0 +1,1 @@
+"""The rule stage: committed hours to verdicts, alerts, cases and orders."""

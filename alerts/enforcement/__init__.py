@@ -1,0 +1,1 @@
+"""The suspend-until-compliant workflow: an append-only history that people write."""

@@ -1,0 +1,1 @@
+"""The rules, one module each: values with a `judge`, no clock, no database."""

@@ -1,0 +1,1 @@
+"""HTTP, the live feed and the web pages."""

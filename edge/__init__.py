@@ -1,0 +1,1 @@
+"""The agent beside the analysers: sample, keep on disk, publish, keep until receipted."""

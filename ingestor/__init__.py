@@ -1,0 +1,1 @@
+"""From the broker into the database: receive, decode, store, commit, acknowledge, give a receipt."""

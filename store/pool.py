@@ -1,0 +1,62 @@
+"""Connections: one pool a process, every wait with a deadline, driver errors translated once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from plant.errors import Unavailable
+
+Connection = psycopg.AsyncConnection[Any]
+
+CONNECT_TIMEOUT_S: Final = 10
+WAIT_TIMEOUT_S: Final = 15.0
+
+
+def open_pool(database_url: str, *, name: str, size: int = 4) -> AsyncConnectionPool[Connection]:
+    """A pool that is not yet open; `async with` it. A database that is away is found out at first use."""
+    return AsyncConnectionPool(
+        database_url,
+        min_size=0,
+        max_size=size,
+        open=False,
+        name=name,
+        timeout=WAIT_TIMEOUT_S,
+        max_waiting=200,
+        reconnect_timeout=5,
+        kwargs={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": f"stackwatch {name}"},
+        check=AsyncConnectionPool.check_connection,
+    )
+
+
+@asynccontextmanager
+async def transaction(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Connection]:
+    """One transaction on one connection, committed at the end.
+
+    Raises
+    ------
+    Unavailable
+        If the database is away or went away: nothing was committed as far as anybody knows. Try again.
+    """
+    try:
+        async with pool.connection() as conn:
+            yield conn
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        raise Unavailable(f"database: {error}") from error
+
+
+async def connect(database_url: str, *, name: str, autocommit: bool = False) -> Connection:
+    """A connection of one's own; `Unavailable` where there is none to be had."""
+    try:
+        return await psycopg.AsyncConnection.connect(
+            database_url,
+            autocommit=autocommit,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name=f"stackwatch {name}",
+        )
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"database: {error}") from error
