@@ -1,0 +1,403 @@
+"""Store and forward on disk: every frame stays until a receipt says that its rows are settled.
+
+One SQLite file is the whole memory of an edge: its session, its sequence numbers, the frames that wait,
+and the positions of the sources that filled it, written in the same transaction as the frames. A lost
+file is a new session. Sending is the publisher's work; nothing here knows a broker.
+
+The methods block for as long as the disk takes and may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from plant import wire
+from plant.errors import PlantError, Unavailable
+
+logger = logging.getLogger(__name__)
+
+Policy = Literal["drop_oldest", "refuse"]
+POLICIES: Final[tuple[Policy, ...]] = ("drop_oldest", "refuse")
+DEFAULT_MAX_BYTES: Final = 1 << 30
+
+_VERSION: Final = 1
+_FRAME_OVERHEAD: Final = 64  # what a frame's other columns and its place in a page cost, about
+_TABLES: Final = """
+CREATE TABLE book (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    session TEXT NOT NULL,
+    next_seq INTEGER NOT NULL,
+    made INTEGER NOT NULL,     -- rows of this session, dropped ones included
+    dropped INTEGER NOT NULL,  -- rows that the bound cost
+    refused INTEGER NOT NULL   -- rows that a receipt refused
+);
+CREATE TABLE frame (
+    seq INTEGER PRIMARY KEY,
+    rows INTEGER NOT NULL,
+    rows_before INTEGER NOT NULL,
+    dropped_before INTEGER NOT NULL,
+    sent_at INTEGER NOT NULL,
+    oldest INTEGER,
+    body BLOB NOT NULL
+);
+CREATE TABLE position (source TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class OutboxFull(Unavailable):
+    """The bound is reached and the policy is to refuse. Wait for receipts, or count the rows as dropped."""
+
+
+class OutboxUnusable(PlantError):
+    """The file is no outbox, or another process holds it. A person must look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame as it travels. Its bytes are the same each time it is sent, but for `low`."""
+
+    seq: int
+    rows: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What one receipt settled, and the refusals in it that were news."""
+
+    frames: int
+    rows: int
+    refused: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxStats:
+    session: str
+    next_seq: int
+    low: int  #: the lowest sequence number still held; `next_seq` when nothing is
+    frames: int
+    rows: int
+    bytes: int
+    oldest_ms: int | None  #: `sampled_at` of the oldest row that waits
+    made: int
+    dropped: int
+    refused: int
+
+
+def new_session() -> str:
+    """Eight hex digits that no earlier file had."""
+    return secrets.token_hex(4)
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Outbox:
+    """The frames of one edge that wait for a receipt.
+
+    `drop_oldest` makes room by giving up the oldest frames, `refuse` raises `OutboxFull`; either way every row
+    that is lost is counted. `on_append` is called, from the appending thread, when frames were added.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        ids: Callable[[], str] = new_session,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        policy: Policy = "drop_oldest",
+    ) -> None:
+        if policy not in POLICIES:
+            raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
+        self.path = path
+        self.max_bytes = max_bytes
+        self.policy = policy
+        self.on_append: Callable[[], None] | None = None
+        self._ids = ids
+        self._clock_ms = clock_ms
+        self._lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = _open(path)
+        try:
+            self._begin_or_resume()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def __enter__(self) -> Outbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @property
+    def session(self) -> str:
+        with self._lock:
+            return self._session
+
+    def append(self, columns: Mapping[str, Any], rows: int) -> int:
+        """Keep one frame and return its sequence number; on disk when this returns."""
+        return self.append_many([(columns, rows)])[0]
+
+    def append_many(
+        self, frames: Iterable[tuple[Mapping[str, Any], int]], *, position: tuple[str, str] | None = None
+    ) -> list[int]:
+        """Keep all *frames* or none, and with them the *position* (source, value) that their source has reached.
+
+        Raises
+        ------
+        OutboxFull
+            Under the policy `refuse`, or for a frame that alone is above the bound. Nothing was kept.
+        Unavailable
+            The disk is full or failing. Nothing was kept.
+        """
+        with self._transaction():
+            given = [self._add(columns, rows) for columns, rows in frames]
+            if position is not None:
+                self._db.execute(
+                    "INSERT INTO position (source, value) VALUES (?, ?)"
+                    " ON CONFLICT (source) DO UPDATE SET value = excluded.value",
+                    position,
+                )
+        if given and self.on_append is not None:
+            self.on_append()
+        return given
+
+    def count_dropped(self, rows: int) -> None:
+        """Count *rows* that their source had to give up because this outbox refused them."""
+        with self._transaction():
+            self._made += rows
+            self._dropped += rows
+
+    def position(self, source: str) -> str | None:
+        """How far *source* had come when its last frames were appended."""
+        with self._lock:
+            found = self._db.execute("SELECT value FROM position WHERE source = ?", (source,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def forget_position(self, source: str) -> None:
+        """Let *source* begin again; what it appended before stays."""
+        with self._transaction():
+            self._db.execute("DELETE FROM position WHERE source = ?", (source,))
+
+    def pending(self, after: int, limit: int) -> list[Frame]:
+        """The next frames above sequence number *after*, in order."""
+        with self._lock:
+            session, low = self._session, self._low()
+            found = self._db.execute(
+                "SELECT seq, rows, rows_before, dropped_before, sent_at, body FROM frame"
+                " WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [_frame(session, low, *row) for row in found]
+
+    def frame(self, seq: int) -> Frame | None:
+        """The frame *seq*, or None when it waits no longer."""
+        found = self.pending(seq - 1, 1)
+        return found[0] if found and found[0].seq == seq else None
+
+    def settle(self, receipt: wire.Receipt, *, sent_through: int | None = None) -> Settled:
+        """Let go of the frames that *receipt* covers.
+
+        *sent_through* is the highest sequence number published since the process started: a frame that was never
+        published cannot be settled, whatever a receipt that the broker kept from an earlier life of this disk says.
+        A receipt for numbers that were never given shows that an older copy of the file was put back: what waits
+        is then sent under a new session.
+        """
+        nothing = Settled(0, 0, ())
+        with self._transaction():
+            if receipt.session != self._session:
+                return nothing
+            if max(receipt.through, *receipt.also, 0) >= self._next_seq:
+                self._renew()
+                return nothing
+            ceiling = self._next_seq - 1 if sent_through is None else sent_through
+            covered = self._covered(receipt, ceiling)
+            refused = tuple(item for item in receipt.refused if item.get("seq") in covered)
+            for item in refused:
+                self._refused += len(item.get("rows") or ()) or covered[int(item["seq"])][0]
+            self._delete(covered)
+        return Settled(len(covered), sum(rows for rows, _ in covered.values()), refused)
+
+    def stats(self) -> OutboxStats:
+        with self._lock:
+            oldest = self._db.execute("SELECT min(oldest) FROM frame").fetchone()[0]
+            return OutboxStats(
+                session=self._session,
+                next_seq=self._next_seq,
+                low=self._low(),
+                frames=self._frames,
+                rows=self._rows,
+                bytes=self._bytes,
+                oldest_ms=oldest,
+                made=self._made,
+                dropped=self._dropped,
+                refused=self._refused,
+            )
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait for a receipt."""
+        with self._lock:
+            return self._frames
+
+    @property
+    def low(self) -> int:
+        with self._lock:
+            return self._low()
+
+    def _low(self) -> int:
+        lowest = self._db.execute("SELECT min(seq) FROM frame").fetchone()[0]
+        return self._next_seq if lowest is None else int(lowest)
+
+    def _begin_or_resume(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            self._db.execute("BEGIN IMMEDIATE")
+            for statement in _TABLES.split(";"):
+                self._db.execute(statement)
+            self._db.execute("INSERT INTO book VALUES (1, ?, 1, 0, 0, 0)", (self._ids(),))
+            self._db.execute(f"PRAGMA user_version = {_VERSION}")
+            self._db.execute("COMMIT")
+        elif version != _VERSION:
+            raise OutboxUnusable(f"{self.path} was written by another version of stackwatch (format {version})")
+        self._load()
+
+    def _load(self) -> None:
+        book = self._db.execute("SELECT session, next_seq, made, dropped, refused FROM book").fetchone()
+        self._session, self._next_seq, self._made, self._dropped, self._refused = book
+        held = self._db.execute("SELECT count(*), total(rows), total(length(body)) FROM frame").fetchone()
+        self._frames, self._rows = int(held[0]), int(held[1])
+        self._bytes = int(held[2]) + self._frames * _FRAME_OVERHEAD
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._db.execute(
+                    "UPDATE book SET session = ?, next_seq = ?, made = ?, dropped = ?, refused = ?",
+                    (self._session, self._next_seq, self._made, self._dropped, self._refused),
+                )
+                self._db.execute("COMMIT")
+            except BaseException as error:
+                self._undo()
+                if isinstance(error, sqlite3.Error):
+                    raise Unavailable(f"outbox {self.path}: {error}") from error
+                raise
+
+    def _undo(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._load()
+
+    def _add(self, columns: Mapping[str, Any], rows: int) -> int:
+        body = wire.encode(columns)
+        size = len(body) + _FRAME_OVERHEAD
+        self._make_room(size)
+        seq = self._next_seq
+        times = columns.get("sampled_at")
+        oldest = min((t for t in times if isinstance(t, int)), default=None) if isinstance(times, list) else None
+        self._db.execute(
+            "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (seq, rows, self._made, self._dropped, self._clock_ms(), oldest, body),
+        )
+        self._next_seq += 1
+        self._made += rows
+        self._frames += 1
+        self._rows += rows
+        self._bytes += size
+        return seq
+
+    def _make_room(self, size: int) -> None:
+        if self._bytes + size <= self.max_bytes:
+            return
+        if self.policy == "refuse" or size > self.max_bytes:
+            raise OutboxFull(f"outbox {self.path} holds {self._bytes} of {self.max_bytes} bytes, {size} more asked")
+        gone: dict[int, tuple[int, int]] = {}
+        freed = 0
+        for seq, rows, length in self._db.execute("SELECT seq, rows, length(body) FROM frame ORDER BY seq"):
+            gone[seq] = (rows, length)
+            freed += length + _FRAME_OVERHEAD
+            if self._bytes - freed + size <= self.max_bytes:
+                break
+        self._delete(gone)
+        lost = sum(rows for rows, _ in gone.values())
+        self._dropped += lost
+        logger.error("outbox_overflowed", extra={"dropped_rows": lost, "dropped_frames": len(gone)})
+
+    def _covered(self, receipt: wire.Receipt, ceiling: int) -> dict[int, tuple[int, int]]:
+        also = [seq for seq in receipt.also if receipt.through < seq <= ceiling]
+        found = self._db.execute(
+            "SELECT seq, rows, length(body) FROM frame WHERE seq <= ?", (min(receipt.through, ceiling),)
+        ).fetchall()
+        for seq in also:
+            found += self._db.execute("SELECT seq, rows, length(body) FROM frame WHERE seq = ?", (seq,)).fetchall()
+        return {seq: (rows, length) for seq, rows, length in found}
+
+    def _delete(self, gone: Mapping[int, tuple[int, int]]) -> None:
+        self._db.executemany("DELETE FROM frame WHERE seq = ?", [(seq,) for seq in gone])
+        self._frames -= len(gone)
+        self._rows -= sum(rows for rows, _ in gone.values())
+        self._bytes -= sum(length + _FRAME_OVERHEAD for _, length in gone.values())
+
+    def _renew(self) -> None:
+        """Give what waits the numbers 1.. of a new session."""
+        logger.warning("outbox_restored", extra={"session": self._session, "frames": self._frames})
+        self._session, self._made, self._dropped = self._ids(), 0, 0
+        held = self._db.execute("SELECT seq, rows FROM frame ORDER BY seq").fetchall()
+        for new, (old, rows) in enumerate(held, start=1):  # new <= old: never a number that is still taken
+            self._db.execute(
+                "UPDATE frame SET seq = ?, rows_before = ?, dropped_before = 0 WHERE seq = ?", (new, self._made, old)
+            )
+            self._made += rows
+        self._next_seq = len(held) + 1
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+    try:
+        # Exclusive: two agents on one file would give the same numbers twice. The lock dies with its process.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA journal_size_limit = 16777216")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        db.close()
+        busy = "locked" in str(error)
+        why = "another process is using it" if busy else str(error)
+        raise OutboxUnusable(f"outbox {path} cannot be opened: {why}") from error
+    return db
+
+
+def _frame(
+    session: str, low: int, seq: int, rows: int, rows_before: int, dropped_before: int, sent_at: int, body: bytes
+) -> Frame:
+    head = wire.frame(
+        {},
+        session=session,
+        seq=seq,
+        low=low,
+        rows_before=rows_before,
+        dropped_before=dropped_before,
+        sent_at_ms=sent_at,
+    )
+    return Frame(seq, rows, head[:-1] + b"," + body[1:])

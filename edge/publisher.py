@@ -1,0 +1,240 @@
+"""Out of the outbox, into the broker, until the receipt comes.
+
+    outbox ── pending ──▶ window of frames without receipt ── QoS 1 ──▶ {root}/{site}/{edge}/data
+       ▲                                                                          │ commit
+       └────────────── settle ◀── {root}/{site}/{edge}/receipt (retained) ◀───────┘
+
+The broker's acknowledgement means nothing here: brokers lose disks. Which frame is sent again when is
+decided in `edge.window`; the connection is `edge.link`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from edge.link import Link, Will
+from edge.outbox import Outbox
+from edge.window import DEFAULT_RESEND_AFTER_S, DEFAULT_SIZE, Window
+from plant import topics, wire
+from plant.errors import Undecodable, Unavailable
+
+logger = logging.getLogger(__name__)
+
+STATE_EVERY_S: Final = 30.0
+_RECEIPTS_HELD: Final = 256  # each is cumulative: the newest alone would do, older ones only add their reasons
+_RETRY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherStats:
+    connected: bool
+    connections: int
+    in_flight: int
+    sent: int  #: frames handed to the broker, again or for the first time
+    resent: int  #: of them again over the same connection
+    settled_frames: int
+    settled_rows: int
+    refused_rows: int
+
+
+def will(root: str, site: str, edge: str, version: str) -> Will:
+    """The last will of an edge: its retained state, offline."""
+    return Will(topics.state(root, site, edge), wire.state_bytes(online=False, version=version))
+
+
+class Publisher:
+    """Publishes what *outbox* holds while it is entered. Make it before its link is entered."""
+
+    def __init__(
+        self,
+        link: Link,
+        outbox: Outbox,
+        *,
+        root: str,
+        site: str,
+        edge: str,
+        version: str,
+        window: int = DEFAULT_SIZE,
+        resend_after_s: float = DEFAULT_RESEND_AFTER_S,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.outbox = outbox
+        self._link = link
+        self._data_topic = topics.data(root, site, edge)
+        self._state_topic = topics.state(root, site, edge)
+        self._version = version
+        self._clock_s = clock_s
+        self._window = Window(window, resend_after_s=resend_after_s)
+        self._receipts: deque[wire.Receipt] = deque(maxlen=_RECEIPTS_HELD)
+        self._connection = 0
+        self._session = outbox.session
+        self._state_due_s = 0.0
+        self._sent = self._settled_frames = self._settled_rows = self._refused_rows = 0
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        link.subscribe(topics.receipt(root, site, edge), self._receipt_came)
+        link.on_change(self._wake.set)
+
+    async def __aenter__(self) -> Publisher:
+        loop = asyncio.get_running_loop()
+        self.outbox.on_append = lambda: loop.call_soon_threadsafe(self._wake.set) and None
+        self._task = asyncio.create_task(self._run(), name=f"publisher {self._data_topic}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self.outbox.on_append = None
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        with contextlib.suppress(Unavailable):
+            await self._link.deliver(self._state_topic, self._state(online=False), retain=True, deadline_s=2.0)
+
+    @property
+    def stats(self) -> PublisherStats:
+        return PublisherStats(
+            connected=self._link.connected,
+            connections=self._link.connections,
+            in_flight=self._window.in_flight,
+            sent=self._sent,
+            resent=self._window.resent,
+            settled_frames=self._settled_frames,
+            settled_rows=self._settled_rows,
+            refused_rows=self._refused_rows,
+        )
+
+    async def drained(self, deadline_s: float) -> None:
+        """Wait until a receipt covers everything in the outbox; `Unavailable` when it does not in time."""
+        if not await self.room(1, deadline_s=deadline_s):
+            raise Unavailable(f"{self.outbox.waiting} frames had no receipt after {deadline_s:g} s")
+
+    async def room(self, frames: int, *, deadline_s: float) -> bool:
+        """Wait until fewer than *frames* wait for a receipt: what holds a source back. False after the deadline."""
+        end = self._clock_s() + deadline_s
+        while self.outbox.waiting >= frames:
+            left = end - self._clock_s()
+            if left <= 0:
+                return False
+            assert self._task is not None
+            if self._task.done():
+                self._task.result()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left)
+        return True
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                self._wake.clear()
+                pause_s = STATE_EVERY_S
+                try:
+                    pause_s = await self._work()
+                except Unavailable as error:  # the outbox's disk: nothing was lost
+                    logger.warning("outbox_unavailable", extra={"reason": str(error)})
+                    pause_s = _RETRY_S
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause_s)
+        finally:
+            self._announce()
+
+    async def _work(self) -> float:
+        """Do everything that is due; how long there is nothing more to do. [s]"""
+        self._link.check()
+        if not self._link.connected:
+            return STATE_EVERY_S
+        if self._link.connections != self._connection:
+            self._connection = self._link.connections
+            self._window.reconnected()
+            self._state_due_s = 0.0
+        await self._settle()
+        await self._send()
+        now_s = self._clock_s()
+        if now_s >= self._state_due_s and self._link.publish(self._state_topic, self._state(online=True), retain=True):
+            self._state_due_s = now_s + STATE_EVERY_S
+        again_s = self._window.due_in_s(now_s)
+        return min(STATE_EVERY_S, again_s) if again_s is not None else STATE_EVERY_S
+
+    async def _send(self) -> None:
+        self._window.drop_below(self.outbox.low)
+        for seq in self._window.due(self._clock_s()):
+            frame = await asyncio.to_thread(self.outbox.frame, seq)
+            if frame is not None:
+                self._publish(seq, frame.payload)
+        while self._window.room > 0 and not self._receipts:
+            frames = await asyncio.to_thread(self.outbox.pending, self._window.cursor, min(8, self._window.room))
+            if not frames or not all(self._publish(frame.seq, frame.payload) for frame in frames):
+                return
+
+    def _publish(self, seq: int, payload: bytes) -> bool:
+        if not self._link.publish(self._data_topic, payload):
+            return False
+        self._sent += 1
+        self._window.sent(seq, self._clock_s())
+        return True
+
+    async def _settle(self) -> None:
+        receipt = _merged(self._receipts, self.outbox.session)
+        if receipt is None:
+            self._receipts.clear()
+            return
+        known = len(self._receipts)
+        settled = await asyncio.to_thread(self.outbox.settle, receipt, sent_through=self._window.sent_through)
+        for _ in range(min(known, len(self._receipts))):
+            self._receipts.popleft()
+        if self.outbox.session != self._session:
+            self._session = self.outbox.session
+            self._window.renumbered()
+            return
+        self._window.receipted(receipt, self._clock_s())
+        self._settled_frames += settled.frames
+        self._settled_rows += settled.rows
+        for item in settled.refused:
+            rows = len(item.get("rows") or ())
+            self._refused_rows += rows
+            logger.error(
+                "rows_refused", extra={"seq": item.get("seq"), "rows": rows, "reason": str(item.get("reason"))}
+            )
+        self._announce()
+
+    def _receipt_came(self, payload: bytes) -> None:
+        try:
+            self._receipts.append(wire.receipt_from(payload))
+        except Undecodable as error:
+            logger.warning("receipt_undecodable", extra={"reason": str(error)})
+            return
+        self._wake.set()
+
+    def _state(self, *, online: bool) -> bytes:
+        stats = self.outbox.stats()
+        return wire.state_bytes(
+            online=online,
+            version=self._version,
+            outbox=stats.frames,
+            oldest_ms=stats.oldest_ms,
+            dropped=stats.dropped,
+        )
+
+    def _announce(self) -> None:
+        """Wake everyone who waits for a change, once."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+def _merged(receipts: deque[wire.Receipt], session: str) -> wire.Receipt | None:
+    """The newest receipt of *session*, with the refusals of all of them."""
+    ours = [receipt for receipt in receipts if receipt.session == session]
+    if not ours:
+        return None
+    newest = ours[-1]
+    refused = {repr(sorted(item.items())): item for receipt in ours for item in receipt.refused}
+    return wire.Receipt(
+        session=session, through=newest.through, also=newest.also, refused=tuple(refused.values())
+    )

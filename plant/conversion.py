@@ -1,0 +1,61 @@
+"""From what an analyser shows to mg/m3, dry, at 273.15 K and 101.325 kPa, and to reference oxygen.
+
+Equations of HJ 212-2017 App. D, which quotes HJ/T 75-2007 and HJ/T 76-2007. Arrays of any one shape or
+scalars in, the same out; NaN stays NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float64]
+Quantity = TypeVar("Quantity", float, Values)
+
+MOLAR_VOLUME_L: Final = 22.4  #: at 0 degC and 101.325 kPa, as eq. 20 writes it
+MOLAR_MASS_G: Final = {"so2": 64.0, "no": 30.0, "no2": 46.0, "nox": 46.0, "co": 28.0, "nh3": 17.0}
+"""[g/mol]; nox is counted as NO2 (eq. 22)."""
+STANDARD_PRESSURE_PA: Final = 101_325.0
+ZERO_CELSIUS_K: Final = 273.0  #: as eq. 18 writes it
+OXYGEN_OF_THE_FORMULA: Final = 21.0  #: eq. 27 and 28 write 21, not 20.9
+
+
+def ppm_to_mg_m3(value: Quantity, gas: str) -> Quantity:
+    """Volume share [ppm] to mass concentration [mg/m3] (eq. 20)."""
+    return value * (MOLAR_MASS_G[gas] / MOLAR_VOLUME_L)
+
+
+def wet_to_dry(value: Quantity, moisture_vol_pct: Quantity) -> Quantity:
+    """A wet value to dry gas (eq. 19), oxygen too. `moisture_vol_pct` below 100."""
+    return value / (1.0 - moisture_vol_pct / 100.0)
+
+
+def actual_to_standard(
+    value: Quantity, temperature_c: Quantity, pressure_pa: Quantity, ambient_pa: float
+) -> Quantity:
+    """Actual to standard state (eq. 18). `pressure_pa`: static, signed gauge; `ambient_pa`: barometric. [mg/m3]"""
+    return (
+        value
+        * (STANDARD_PRESSURE_PA / (ambient_pa + pressure_pa))
+        * ((ZERO_CELSIUS_K + temperature_c) / ZERO_CELSIUS_K)
+    )
+
+
+def to_reference_oxygen(value: Quantity, o2_vol_pct: Quantity, base_o2_vol_pct: float) -> Quantity:
+    """Dilution-corrected to the base oxygen (eq. 28): C (21 - base) / (21 - O2).
+
+    Meaningless at ambient oxygen; the caller judges that first (contract, section 5: 20.9 and above).
+
+    Examples
+    --------
+    >>> round(to_reference_oxygen(31.056, 16.522, 16.0), 2)
+    34.68
+    """
+    return value * (OXYGEN_OF_THE_FORMULA - base_o2_vol_pct) / (OXYGEN_OF_THE_FORMULA - o2_vol_pct)
+
+
+def mass_kg(dry_mg_m3: Quantity, flow_m3_h: Quantity) -> Quantity:
+    """Mass of one hour (eq. 33), from the measured dry concentration, never the corrected one. [kg]"""
+    return dry_mg_m3 * flow_m3_h * 1e-6

@@ -1,0 +1,382 @@
+"""Hour means: rows to minutes to hours, with their validity (contract, section 5; HJ 212-2017 App. D eq. 23, 24).
+
+`average_hours` takes every row of one stack that touches a run of hours and gives the means of one pollutant
+for each hour at once. It knows no limit: `plant.verdicts` does. Sums run in the order of `sampled_at`, so the
+same rows give bit-equal means whatever the order in which they arrived.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from plant.channels import NOT_RUNNING
+from plant.conversion import actual_to_standard, mass_kg, ppm_to_mg_m3, wet_to_dry
+from plant.packs import Averaging
+from plant.periods import HOUR, MINUTE, Instants
+from plant.register import Stack
+
+Values = npt.NDArray[np.float64]  #: shape (n,), NaN where there is no value
+Letters = npt.NDArray[np.uint8]  #: shape (n,), ASCII of a flag
+Counts = npt.NDArray[np.int64]
+Truths = npt.NDArray[np.bool_]
+
+NORMAL: Final = ord("N")
+OVER_RANGE: Final = ord("T")
+MINUTES: Final = HOUR // MINUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What one instrument of one stack sent, sorted by `sampled_at`; every array has shape (n_rows,)."""
+
+    sampled_at: Instants
+    interval_s: Counts
+    not_running: Truths  #: the row says stopped, starting, stopping or banked
+    values: Mapping[str, Values]
+    flags: Mapping[str, Letters]  #: by channel; `row_flag` where a channel has none of its own
+    row_flag: Letters
+
+    def value(self, channel: str) -> Values:
+        return self.values.get(channel, np.full(self.sampled_at.size, np.nan))
+
+    def flag(self, channel: str) -> Letters:
+        return self.flags.get(channel, self.row_flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An accepted mark: `[start, end)` in microseconds; a condition of the source, or of the device."""
+
+    start: int
+    end: int
+    of_source: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How hours of one pollutant are averaged: the pack's parameters and what corrects the channel here."""
+
+    averaging: Averaging
+    with_oxygen: bool
+
+    @property
+    def name(self) -> str:
+        """Names the method in the database: a mean knows how it was averaged, and no pack."""
+        rule = self.averaging
+        oxygen = f";o2<{rule.oxygen_at_ambient_vol_pct:g}" if self.with_oxygen else ""
+        return f"cover={rule.min_minute_cover:g};valid={rule.min_valid_minutes};off={rule.not_running_minutes}{oxygen}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourMeans:
+    """One pollutant of one stack, hour by hour; every array has shape (n_hours,)."""
+
+    start: Instants
+    instrument: npt.NDArray[np.object_]
+    rows: Counts
+    valid: Truths
+    valid_minutes: Counts
+    not_running_minutes: Counts
+    over_range_minutes: Counts
+    claimed_minutes: Counts
+    mean: Values  #: mg/m3, dry, standard state, at measured oxygen
+    o2: Values  #: vol %, dry, over the same minutes
+    mass_kg: Values
+    minute_mean: Values  #: shape (n_hours, 60)
+    minute_o2: Values  #: shape (n_hours, 60)
+    rows_hash: Sequence[bytes]
+
+
+def average_hours(
+    rows: Mapping[str, Rows],
+    pollutant: str,
+    stack: Stack,
+    method: Method,
+    *,
+    first: int,
+    n_hours: int,
+    accepted: Sequence[Claim] = (),
+) -> HourMeans:
+    """Means of *pollutant* for the *n_hours* hours from the instant *first*.
+
+    *rows* by instrument: all that touch those hours, an earlier row that reaches into them too. An hour takes
+    the first instrument of `stack.judged_from` that makes it valid, else the first that has any row; it
+    never mixes two. Hours without a row have `rows` 0.
+    """
+    grid = _Grid(first, n_hours)
+    not_running = _not_running(rows, grid, accepted)
+    ranked = [
+        _average(name, rows[name], pollutant, stack, method, grid, not_running, accepted)
+        for name in stack.judged_from
+        if name in rows
+    ]
+    return _first_valid(ranked, grid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """The minutes of a run of hours."""
+
+    first: int
+    n_hours: int
+
+    @property
+    def n_minutes(self) -> int:
+        return self.n_hours * MINUTES
+
+    def spread(self, rows: Rows) -> tuple[Counts, Counts, Counts]:
+        """(row, minute, seconds) of each minute that a row covers.
+
+        A row belongs to the minute it starts in; one of n x 60 s covers n minutes.
+        """
+        long = (rows.interval_s >= 60) & (rows.interval_s % 60 == 0)
+        n_covered = np.where(long, rows.interval_s // 60, 1)
+        row = np.repeat(np.arange(rows.sampled_at.size), n_covered)
+        nth = np.arange(row.size) - np.repeat(np.cumsum(n_covered) - n_covered, n_covered)
+        minute = (rows.sampled_at[row] - self.first) // MINUTE + nth
+        inside = (minute >= 0) & (minute < self.n_minutes)
+        return row[inside], minute[inside], np.minimum(rows.interval_s, 60)[row[inside]]
+
+    def claimed(self, claims: Sequence[Claim], *, of_source: bool) -> Truths:
+        """Minutes that an accepted mark covers, in whole or in part."""
+        covered = np.zeros(self.n_minutes, dtype=bool)
+        for claim in claims:
+            if claim.of_source == of_source and claim.end > self.first:
+                start = max(0, (claim.start - self.first) // MINUTE)
+                covered[start : max(start, -((self.first - claim.end) // MINUTE))] = True
+        return covered
+
+
+def _not_running(rows: Mapping[str, Rows], grid: _Grid, accepted: Sequence[Claim]) -> Truths:
+    """Minutes in which a row of any instrument, or an accepted mark, says that the source does not run."""
+    stopped = grid.claimed(accepted, of_source=True)
+    for instrument in rows.values():
+        row, minute, _ = grid.spread(instrument)
+        stopped[minute[instrument.not_running[row]]] = True
+    return stopped
+
+
+def _average(
+    name: str,
+    rows: Rows,
+    pollutant: str,
+    stack: Stack,
+    method: Method,
+    grid: _Grid,
+    not_running: Truths,
+    accepted: Sequence[Claim],
+) -> HourMeans:
+    row, minute, seconds = grid.spread(rows)
+    reading = _reading(rows, pollutant, stack, method)
+    n = grid.n_minutes
+
+    def per_minute(weights: npt.NDArray[np.float64]) -> Values:
+        return np.bincount(minute, weights, n)
+
+    counted = reading.counted[row]
+    cover = per_minute(np.where(counted, seconds, 0).astype(np.float64))
+    n_counted = per_minute(counted.astype(np.float64))
+    total = per_minute(np.where(counted, reading.value[row], 0.0))
+    device = grid.claimed(accepted, of_source=False)
+    valid = (cover >= method.averaging.min_minute_cover * 60) & ~not_running & ~device
+    minute_mean = np.divide(total, n_counted, out=np.full(n, np.nan), where=n_counted > 0)
+
+    has_o2 = (reading.o2_usable & ~np.isnan(reading.o2))[row]
+    n_o2 = per_minute(has_o2.astype(np.float64))
+    total_o2 = per_minute(np.where(has_o2, reading.o2[row], 0.0))
+    minute_o2 = np.divide(total_o2, n_o2, out=np.full(n, np.nan), where=n_o2 > 0)
+    if method.with_oxygen:
+        valid &= n_o2 > 0
+    over_range = (per_minute(reading.over_range[row].astype(np.float64)) > 0) & ~not_running & ~device
+    # Any row covers, whatever its flag or value: what is left out then, a claim of the plant's took out.
+    present = per_minute(seconds.astype(np.float64)) >= method.averaging.min_minute_cover * 60
+    flagged = per_minute(reading.flagged[row].astype(np.float64)) > 0
+    said_stopped = not_running & ~grid.claimed(accepted, of_source=True)
+    claimed = present & ~valid & ((flagged & ~device) | said_stopped)
+
+    hour = np.arange(n) // MINUTES
+
+    def per_hour(truth: Truths) -> Counts:
+        return np.bincount(hour, truth, grid.n_hours).astype(np.int64)
+
+    valid_minutes = per_hour(valid)
+    stopped = per_hour(not_running)
+    touched = _touched(row, minute // MINUTES, rows.sampled_at.size, grid.n_hours)
+    mean = _mean(minute_mean, valid, hour, grid.n_hours)
+    flow = _minute_mean(rows.value("flow"), rows.flag("flow") == NORMAL, row, minute, n)
+    hour_is_valid = (stopped < method.averaging.not_running_minutes) & (
+        valid_minutes >= method.averaging.min_valid_minutes
+    )
+    return HourMeans(
+        start=grid.first + np.arange(grid.n_hours, dtype=np.int64) * HOUR,
+        instrument=np.full(grid.n_hours, name, dtype=object),
+        rows=np.diff(touched.edges),
+        valid=hour_is_valid,
+        valid_minutes=valid_minutes,
+        not_running_minutes=stopped,
+        over_range_minutes=per_hour(over_range),
+        claimed_minutes=per_hour(claimed),
+        mean=mean,
+        o2=_mean(minute_o2, valid & ~np.isnan(minute_o2), hour, grid.n_hours),
+        mass_kg=np.where(
+            hour_is_valid, mass_kg(mean, _mean(flow, valid & ~np.isnan(flow), hour, grid.n_hours)), np.nan
+        ),
+        minute_mean=np.where(valid, minute_mean, np.nan).reshape(-1, MINUTES),
+        minute_o2=np.where(valid, minute_o2, np.nan).reshape(-1, MINUTES),
+        rows_hash=_hashes(rows, reading, touched),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One pollutant row by row, converted; every array has shape (n_rows,)."""
+
+    value: Values  #: mg/m3, dry, standard state; a lower bound where over range
+    o2: Values  #: vol %, dry
+    o2_usable: Truths
+    counted: Truths  #: covers its minute
+    over_range: Truths
+    flagged: Truths  #: a flag, not a missing value, keeps the row out
+
+
+def _reading(rows: Rows, pollutant: str, stack: Stack, method: Method) -> _Reading:
+    """The channel and what corrects it, with the flag of each holding for both (contract, sections 3 and 5)."""
+    channel = stack.channel(pollutant)
+    oxygen = stack.channel("o2")
+    correctors = set()
+    if method.with_oxygen:
+        correctors.add("o2")
+    if channel.wet or (method.with_oxygen and oxygen.wet):
+        correctors.add("moisture")
+    if channel.actual_state:
+        correctors |= {"temperature", "pressure"}
+
+    def bound(name: str) -> Values:
+        """The channel; over range, its value or the range's upper end, whichever is higher."""
+        value = rows.value(name)
+        upper = stack.channel(name).range
+        if upper is None:
+            return value
+        return np.where(rows.flag(name) == OVER_RANGE, np.fmax(value, upper[1]), value)
+
+    value = bound(pollutant)
+    if channel.unit == "ppm":
+        value = ppm_to_mg_m3(value, pollutant)
+    if channel.actual_state:
+        # Static pressure is small beside the barometer's; a stack that does not send it is taken as level with it.
+        pressure = np.nan_to_num(rows.value("pressure"), nan=0.0)
+        value = actual_to_standard(value, bound("temperature"), pressure, stack.ambient_pressure_pa)
+    if channel.wet:
+        value = wet_to_dry(value, bound("moisture"))
+    o2 = bound("o2")
+    if oxygen.wet:
+        o2 = wet_to_dry(o2, bound("moisture"))
+
+    flags = [rows.flag(name) for name in (pollutant, *sorted(correctors))]
+    usable = np.ones(rows.sampled_at.size, dtype=bool)
+    over_range = np.zeros(rows.sampled_at.size, dtype=bool)
+    for name, flag in zip((pollutant, *sorted(correctors)), flags, strict=True):
+        # More pressure means less of the gas at standard state, so its upper end bounds nothing.
+        bounds_from_below = name != "pressure"
+        usable &= (flag == NORMAL) | ((flag == OVER_RANGE) & bounds_from_below)
+        over_range |= (flag == OVER_RANGE) & bounds_from_below
+    counted = usable & ~np.isnan(value)
+    o2_usable = (rows.flag("o2") == NORMAL) | (rows.flag("o2") == OVER_RANGE)
+    return _Reading(value, o2, o2_usable, counted, over_range & usable, ~usable | over_range)
+
+
+def _first_valid(ranked: Sequence[HourMeans], grid: _Grid) -> HourMeans:
+    """Hour by hour the first of *ranked* that is valid, else the first that has a row."""
+    if not ranked:
+        return _no_hours(grid)
+    if len(ranked) == 1:
+        return ranked[0]
+    score = np.stack([2 * means.valid + (means.rows > 0) for means in ranked])
+    choice = np.argmax(score, axis=0)  # the first of the highest: rank decides between equals
+
+    def pick(name: str) -> npt.NDArray[np.generic]:
+        stacked = np.stack([getattr(means, name) for means in ranked])
+        return stacked[choice, np.arange(grid.n_hours)]
+
+    names = [name for name in HourMeans.__slots__ if name != "rows_hash"]
+    hashes = [ranked[which].rows_hash[hour] for hour, which in enumerate(choice)]
+    return HourMeans(**{name: pick(name) for name in names}, rows_hash=hashes)  # type: ignore[arg-type]
+
+
+def _no_hours(grid: _Grid) -> HourMeans:
+    n = grid.n_hours
+    none, nan = np.zeros(n, dtype=np.int64), np.full(n, np.nan)
+    return HourMeans(
+        start=grid.first + np.arange(n, dtype=np.int64) * HOUR,
+        instrument=np.full(n, "", dtype=object),
+        rows=none,
+        valid=np.zeros(n, dtype=bool),
+        valid_minutes=none,
+        not_running_minutes=none,
+        over_range_minutes=none,
+        claimed_minutes=none,
+        mean=nan,
+        o2=nan,
+        mass_kg=nan,
+        minute_mean=np.full((n, MINUTES), np.nan),
+        minute_o2=np.full((n, MINUTES), np.nan),
+        rows_hash=[b""] * n,
+    )
+
+
+def _minute_mean(value: Values, usable: Truths, row: Counts, minute: Counts, n: int) -> Values:
+    counted = (usable & ~np.isnan(value))[row]
+    count = np.bincount(minute, counted, n)
+    total = np.bincount(minute, np.where(counted, value[row], 0.0), n)
+    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
+
+
+def _mean(minutes: Values, of: Truths, hour: Counts, n_hours: int) -> Values:
+    """The mean of the minutes *of* each hour, summed in their order; NaN where there are none."""
+    count = np.bincount(hour, of, n_hours)
+    total = np.bincount(hour, np.where(of, minutes, 0.0), n_hours)
+    return np.divide(total, count, out=np.full(n_hours, np.nan), where=count > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """The rows that touch each hour: `row[edges[h]:edges[h + 1]]`, in the order of `sampled_at`."""
+
+    row: Counts
+    edges: Counts
+
+
+def _touched(row: Counts, hour: Counts, n_rows: int, n_hours: int) -> _Touched:
+    pairs = np.unique(hour * (n_rows + 1) + row)
+    return _Touched(pairs % (n_rows + 1), np.searchsorted(pairs // (n_rows + 1), np.arange(n_hours + 1)))
+
+
+def _hashes(rows: Rows, reading: _Reading, touched: _Touched) -> list[bytes]:
+    """A digest of what each hour was computed from: times, intervals, values, oxygen, flags and states."""
+    order, edges = touched.row, touched.edges
+    table = np.column_stack(
+        [
+            rows.sampled_at[order],
+            rows.interval_s[order],
+            reading.value.view(np.int64)[order],
+            reading.o2.view(np.int64)[order],
+            reading.counted[order],
+            reading.over_range[order],
+            rows.not_running[order],
+        ]
+    ).astype(np.int64)
+    return [
+        hashlib.blake2b(table[edges[h] : edges[h + 1]].tobytes(), digest_size=16).digest()
+        for h in range(edges.size - 1)
+    ]
+
+
+def state_not_running(states: Sequence[str | None]) -> Truths:
+    """Which of *states* say that the source does not run; unknown counts as running."""
+    return np.array([state in NOT_RUNNING for state in states], dtype=bool)
