@@ -29,7 +29,17 @@ MAX_ROWS: Final = 100_000
 AHEAD_US: Final = 5 * MINUTE  #: a row further in the future than this is refused, except at a simulated site
 
 _HEAD: Final = ("schema", "session", "seq", "low", "rows_before", "dropped_before", "sent_at", "site", "edge")
-_ROW_KEYS: Final = ("stack", "sampled_at", "interval_s", "instrument", "state", "flag", "flags", "revision", "sent_at")
+_ROW_KEYS: Final = (
+    "stack",
+    "sampled_at",
+    "interval_s",
+    "instrument",
+    "state",
+    "flag",
+    "flags",
+    "revision",
+    "sent_at",
+)
 _LOW: Final = re.compile(rb'"low"\s*:\s*\d+\s*,?')
 _LAST_MS: Final = 7_258_118_400_000  # the year 2200: a later time is a broken clock, at a simulated site too
 _CHANNEL_NAME: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,64}")
@@ -141,21 +151,41 @@ def decode(
         rows_before=_head(head, "rows_before", _count(0), 0),
         dropped_before=_head(head, "dropped_before", _count(0), 0),
         sent_at=sent_at,
-        # `low` moves while a frame waits in its outbox; all else of a frame that is sent again is the same bytes.
-        digest=hashlib.blake2b(_LOW.sub(b"", payload, count=1), digest_size=16).digest(),
+        digest=payload_digest(payload),
         rows=good,
         refused=refused,
     )
 
 
-def frame_identity(payload: bytes) -> tuple[str, int] | None:
-    """Session and number of a frame that cannot be taken, where they at least can be read: it is owed a receipt."""
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What can still be said of a payload that cannot be taken: a receipt is owed, and the books count its rows."""
+
+    session: str | None
+    seq: int | None
+    n_rows: int
+    digest: bytes
+
+
+def remains(payload: bytes) -> Remains:
+    """The identity of a refused payload as far as it can be read, and how many rows it seems to hold."""
+    session, seq, n_rows = None, None, 1
     try:
         document = from_json(payload[:MAX_PAYLOAD_BYTES])
-        session, seq = _frame_identity(document) if isinstance(document, dict) else (None, None)
+        if isinstance(document, list):
+            n_rows = max(1, len(document))
+        elif isinstance(document, dict):
+            times = document.get("sampled_at")
+            n_rows = max(1, len(times)) if isinstance(times, list) else 1
+            session, seq = _frame_identity(document)
     except (ValueError, Undecodable):
-        return None
-    return (session, seq) if session is not None and seq is not None else None
+        session, seq = None, None
+    return Remains(session, seq, n_rows, payload_digest(payload))
+
+
+def payload_digest(payload: bytes) -> bytes:
+    """Names a payload: `low` moves while a frame waits in its outbox, all else is sent again as the same bytes."""
+    return hashlib.blake2b(_LOW.sub(b"", payload, count=1), digest_size=16).digest()
 
 
 Columns = dict[str, list[Any]]
@@ -170,7 +200,11 @@ def _rows_of(document: Any) -> tuple[Mapping[str, Any], Columns | list[Any], int
     if not isinstance(document, dict):
         raise Undecodable(f"a measurement is a JSON object, a list of them or a frame, not {_shown(document)}")
     if not isinstance(document.get("stack"), list) and not isinstance(document.get("sampled_at"), list):
-        return document, [{key: value for key, value in document.items() if key not in _HEAD or key == "sent_at"}], 1
+        return (
+            document,
+            [{key: value for key, value in document.items() if key not in _HEAD or key == "sent_at"}],
+            1,
+        )
     return document, *_columns_of(document)
 
 
@@ -216,7 +250,9 @@ def _flags_by_row(flags: Any, n_rows: int) -> list[Any]:
         raise Undecodable(f"flags of a frame must be a table of lists by channel, not {_shown(flags)}")
     for channel, column in flags.items():
         if isinstance(column, list) and len(column) != n_rows:
-            raise Undecodable(f"lists of unequal length: sampled_at has {n_rows} entries, flags.{channel} {len(column)}")
+            raise Undecodable(
+                f"lists of unequal length: sampled_at has {n_rows} entries, flags.{channel} {len(column)}"
+            )
     spread = {c: column if isinstance(column, list) else [column] * n_rows for c, column in flags.items()}
     return [{c: column[row] for c, column in spread.items() if column[row] is not None} for row in range(n_rows)]
 

@@ -32,9 +32,7 @@ def wet_to_dry(value: Quantity, moisture_vol_pct: Quantity) -> Quantity:
     return value / (1.0 - moisture_vol_pct / 100.0)
 
 
-def actual_to_standard(
-    value: Quantity, temperature_c: Quantity, pressure_pa: Quantity, ambient_pa: float
-) -> Quantity:
+def actual_to_standard(value: Quantity, temperature_c: Quantity, pressure_pa: Quantity, ambient_pa: float) -> Quantity:
     """Actual to standard state (eq. 18). `pressure_pa`: static, signed gauge; `ambient_pa`: barometric. [mg/m3]"""
     return (
         value

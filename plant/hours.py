@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -177,7 +177,7 @@ def _average(
     n = grid.n_minutes
 
     def per_minute(weights: npt.NDArray[np.float64]) -> Values:
-        return np.bincount(minute, weights, n)
+        return np.bincount(minute, weights, n).astype(np.float64)
 
     counted = reading.counted[row]
     cover = per_minute(np.where(counted, seconds, 0).astype(np.float64))
@@ -300,13 +300,13 @@ def _first_valid(ranked: Sequence[HourMeans], grid: _Grid) -> HourMeans:
     score = np.stack([2 * means.valid + (means.rows > 0) for means in ranked])
     choice = np.argmax(score, axis=0)  # the first of the highest: rank decides between equals
 
-    def pick(name: str) -> npt.NDArray[np.generic]:
+    def pick(name: str) -> Any:
         stacked = np.stack([getattr(means, name) for means in ranked])
         return stacked[choice, np.arange(grid.n_hours)]
 
     names = [name for name in HourMeans.__slots__ if name != "rows_hash"]
     hashes = [ranked[which].rows_hash[hour] for hour, which in enumerate(choice)]
-    return HourMeans(**{name: pick(name) for name in names}, rows_hash=hashes)  # type: ignore[arg-type]
+    return HourMeans(**{name: pick(name) for name in names}, rows_hash=hashes)
 
 
 def _no_hours(grid: _Grid) -> HourMeans:
@@ -334,14 +334,16 @@ def _minute_mean(value: Values, usable: Truths, row: Counts, minute: Counts, n: 
     counted = (usable & ~np.isnan(value))[row]
     count = np.bincount(minute, counted, n)
     total = np.bincount(minute, np.where(counted, value[row], 0.0), n)
-    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
+    mean: Values = np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
+    return mean
 
 
 def _mean(minutes: Values, of: Truths, hour: Counts, n_hours: int) -> Values:
     """The mean of the minutes *of* each hour, summed in their order; NaN where there are none."""
     count = np.bincount(hour, of, n_hours)
     total = np.bincount(hour, np.where(of, minutes, 0.0), n_hours)
-    return np.divide(total, count, out=np.full(n_hours, np.nan), where=count > 0)
+    mean: Values = np.divide(total, count, out=np.full(n_hours, np.nan), where=count > 0)
+    return mean
 
 
 @dataclass(frozen=True, slots=True)

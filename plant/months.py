@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -30,7 +30,10 @@ class JudgedHour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Month:
-    """One pollutant of one stack in one month under one pack. Hours within + above + undecided + excluded have ended."""
+    """One pollutant of one stack in one month under one pack.
+
+    Hours within, above, undecided and excluded together are those that have ended.
+    """
 
     hours_within: int
     hours_above: int
@@ -60,9 +63,9 @@ def allowed_above(hours: int, rule: MonthRule) -> int:
 
 
 def judge_month(
-    hours: Iterable[JudgedHour], rule: MonthRule, *, hours_ended: int, hours_to_come: int, has_ended: bool
+    hours: Mapping[JudgedHour, int], rule: MonthRule, *, hours_ended: int, hours_to_come: int, has_ended: bool
 ) -> Month:
-    """The month whose ended hours with data are *hours*.
+    """The month whose ended hours with data are *hours*: how many there are of each kind.
 
     *hours_ended* counts every hour of the month that has ended, with data or without; an hour without any
     data is undecided. `has_ended` is about the month.
@@ -70,11 +73,11 @@ def judge_month(
     verdicts: Counter[Verdict] = Counter()
     excluded: Counter[str] = Counter()
     claimed = 0
-    for hour in hours:
-        verdicts[hour.verdict] += 1
-        claimed += hour.claimed
+    for hour, count in hours.items():
+        verdicts[hour.verdict] += count
+        claimed += count * hour.claimed
         if hour.verdict is Verdict.EXCLUDED:
-            excluded[hour.reason] += 1
+            excluded[hour.reason] += count
     within, above = verdicts[Verdict.CLEAR], verdicts[Verdict.BREACHED]
     valid = within + above
     n_excluded = verdicts[Verdict.EXCLUDED]

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from plant.errors import Fault
 from plant.identifiers import is_identifier
 
-
 T = TypeVar("T")
 
 
@@ -55,12 +54,20 @@ class Reader:
 
     def text(self, key: str, default: str | None = None) -> str:
         return self._read(
-            key, default, lambda v: v if isinstance(v, str) and v.strip() else None, "a text that is not empty", "?"
+            key,
+            default,
+            lambda v: v if isinstance(v, str) and v.strip() else None,
+            "a text that is not empty",
+            "?",
         )
 
     def identifier(self, key: str, default: str | None = None) -> str:
         return self._read(
-            key, default, lambda v: v if is_identifier(v) else None, "a name of 1 to 64 of A-Z a-z 0-9 _ -", "?"
+            key,
+            default,
+            lambda v: v if is_identifier(v) else None,
+            "a name of 1 to 64 of A-Z a-z 0-9 _ -",
+            "?",
         )
 
     def one_of(self, key: str, choices: Iterable[str], default: str | None = None) -> str:
@@ -133,7 +140,7 @@ class Reader:
             else:
                 self.fault(f"{key}[{index}]", f"must be a table, got {item!r}")
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         return list(self._table)
 
     def entries(self) -> Iterator[tuple[str, Reader]]:

@@ -150,7 +150,9 @@ class Register:
     sites: tuple[Site, ...]
 
 
-def parse_register(text: str, source: str, *, packs: Mapping[str, Collection[str]], regions: Collection[str] = ()) -> Register:
+def parse_register(
+    text: str, source: str, *, packs: Mapping[str, Collection[str]], regions: Collection[str] = ()
+) -> Register:
     """The register in a TOML *text*.
 
     *packs* are the rule packs that exist with the outlets that each knows, *regions* the codes registered before.
@@ -168,7 +170,11 @@ def parse_register(text: str, source: str, *, packs: Mapping[str, Collection[str
 
 
 def read_register(
-    tables: Mapping[str, Any], source: str, *, packs: Mapping[str, Collection[str]], regions: Collection[str] = ()
+    tables: Mapping[str, Any],
+    source: str,
+    *,
+    packs: Mapping[str, Collection[str]],
+    regions: Collection[str] = (),
 ) -> Register:
     """The register in *tables*; see `parse_register`."""
     faults: list[Fault] = []
@@ -202,7 +208,12 @@ def region_from(table: Reader) -> Region:
         else:
             instruments.append(
                 Instrument(
-                    kind="local_regulation", number=basis, issuer="", article="", covers=("suspend",), since=date.min
+                    kind="local_regulation",
+                    number=basis,
+                    issuer="",
+                    article="",
+                    covers=("suspend",),
+                    since=date.min,
                 )
             )
     region = Region(
@@ -236,7 +247,9 @@ def site_from(table: Reader, packs: Mapping[str, Collection[str]]) -> Site:
         lat=table.maybe_number("lat", low=-90, high=90),
         rating=table.text("rating", ""),
         simulated=table.boolean("simulated", default=False),
-        assessment={scope: assessment.day(scope) for scope in ("organized", "unorganized", "transport") if scope in assessment},
+        assessment={
+            scope: assessment.day(scope) for scope in ("organized", "unorganized", "transport") if scope in assessment
+        },
         units=units,
         stacks=tuple(_stack_from(item, {unit.code for unit in units}, packs) for item in table.tables("stack")),
     )
@@ -291,12 +304,15 @@ def _stack_from(table: Reader, units: Collection[str], packs: Mapping[str, Colle
         channels={name: _channel_from(name, item) for name, item in channels.entries()},
         area_m2=table.maybe_number("area_m2", low=0.001),
         ambient_pressure_pa=table.number("ambient_pressure_pa", 101325.0, low=40_000, high=120_000),
-        permit_t_per_year={name: permit.number(name, low=0) for name in permit.keys()},
+        permit_t_per_year={name: permit.number(name, low=0) for name in permit.names()},
         mn=table.text("mn", "") if "mn" in table else None,
     )
     for name in stack.units:
         if name not in units:
-            table.fault("units", f"{name!r} is no unit of this site; its units are {', '.join(sorted(units)) or 'none'}")
+            table.fault(
+                "units",
+                f"{name!r} is no unit of this site; its units are {', '.join(sorted(units)) or 'none'}",
+            )
     for name in stack.packs:
         if name not in packs:
             table.fault("packs", f"{name!r} is no rule pack; there are {', '.join(sorted(packs))}")

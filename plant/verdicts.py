@@ -121,7 +121,8 @@ def _claimed(means: HourMeans, pack: Pack, reason: npt.NDArray[np.object_]) -> T
     excluded = (reason == Reason.NOT_RUNNING) & (without_claims < rule.not_running_minutes)
     with_claimed = means.valid_minutes + means.claimed_minutes >= rule.min_valid_minutes
     undecided = (reason == Reason.TOO_FEW_MINUTES) & with_claimed
-    return excluded | undecided | (reason == Reason.OVER_RANGE)
+    claimed: Truths = excluded | undecided | (reason == Reason.OVER_RANGE)
+    return claimed
 
 
 def _corrected(value: Values, o2: Values, base: float, at_ambient: float) -> Values:
@@ -136,4 +137,5 @@ def _mean_of_all(minutes: Values, of: Truths) -> Values:
     count = of.sum(axis=1)
     # cumsum adds in the order of the minutes, so that equal rows give bit-equal means.
     total = np.cumsum(np.where(of, minutes, 0.0), axis=1)[:, -1]
-    return np.divide(total, count, out=np.full(count.size, np.nan), where=count > 0)
+    mean: Values = np.divide(total, count, out=np.full(count.size, np.nan), where=count > 0)
+    return mean

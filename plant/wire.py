@@ -19,7 +19,7 @@ _ROW_KEYS: Final = ("state", "instrument", "interval_s", "revision", "flag")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One measurement of one stack and instrument, as an edge took it. `sampled_at_ms`: epoch, start of the interval."""
+    """One measurement as an edge took it. `sampled_at_ms`: epoch, the start of its interval."""
 
     stack: str
     sampled_at_ms: int

@@ -13,10 +13,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, LiteralString
 
+import numpy as np
 import psycopg
 from psycopg.types.json import Jsonb
 
 from plant.channels import CHANNELS
+from plant.hours import Letters, Rows, state_not_running
 from plant.merging import Merged, Version, conflicts_with, distinct, merge, version_from
 from plant.periods import instant, micros
 from store.pool import Connection
@@ -42,13 +44,21 @@ class Arrival:
     received_at: datetime
 
 
-_COLUMNS: Final = (
-    "stack_id, instrument, sampled_at, interval_s, flag, flags, state, revision, sent_at, received_at, batch_id, "
-    "versions, so2, nox, no, no2, pm, co, nh3, o2, moisture, temperature, pressure, velocity, flow, "
-    "power_production_kw, power_abatement_kw, load_pct, extra"
-)
 _TYPES: Final = (
-    ["int4", "text", "timestamptz", "int4", "text", "jsonb", "text", "int4", "timestamptz", "timestamptz", "int8", "int2"]
+    [
+        "int4",
+        "text",
+        "timestamptz",
+        "int4",
+        "text",
+        "jsonb",
+        "text",
+        "int4",
+        "timestamptz",
+        "timestamptz",
+        "int8",
+        "int2",
+    ]
     + ["float8"] * len(CHANNELS)
     + ["jsonb"]
 )
@@ -78,7 +88,8 @@ JOIN measurement_version v USING (stack_id, instrument, sampled_at)
 _UPDATE: Final[LiteralString] = """
 UPDATE measurement SET interval_s = %s, flag = %s, flags = %s, state = %s, revision = %s, sent_at = %s, versions = %s,
     so2 = %s, nox = %s, no = %s, no2 = %s, pm = %s, co = %s, nh3 = %s, o2 = %s, moisture = %s, temperature = %s,
-    pressure = %s, velocity = %s, flow = %s, power_production_kw = %s, power_abatement_kw = %s, load_pct = %s, extra = %s
+    pressure = %s, velocity = %s, flow = %s, power_production_kw = %s, power_abatement_kw = %s, load_pct = %s,
+    extra = %s
 WHERE stack_id = %s AND instrument = %s AND sampled_at = %s
 """
 _PUT_VERSION: Final[LiteralString] = """
@@ -108,8 +119,14 @@ class _Standing:
     kept: int  #: versions as the measurement row counts them
 
 
-async def write(conn: Connection, arrivals: Sequence[Arrival]) -> list[Fate]:
-    """Store *arrivals*; what became of each, in their order. The caller owns the transaction."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    fates: list[Fate]  #: of each arrival, in their order
+    changed: dict[Key, int]  #: rows that are new or now say something else: the longest interval that they had [s]
+
+
+async def write(conn: Connection, arrivals: Sequence[Arrival]) -> Written:
+    """Store *arrivals*. The caller owns the transaction."""
     by_key: dict[Key, list[int]] = {}
     for index, arrival in enumerate(arrivals):
         by_key.setdefault(arrival.key, []).append(index)
@@ -133,11 +150,15 @@ async def write(conn: Connection, arrivals: Sequence[Arrival]) -> list[Fate]:
             first = arrivals[by_key[key][0]]
             standing[key] = _Standing([first.version], first.received_at, first.batch_id, 1)
     inserted = set(fresh)
+    changed = {key: arrivals[by_key[key][0]].version.interval_s for key in fresh}
     for key in sorted(standing):
         indexes = by_key[key][1:] if key in inserted else by_key[key]
-        for index, fate in zip(indexes, await _settle(conn, key, standing[key], indexes, arrivals), strict=True):
+        settled, longest_s = await _settle(conn, key, standing[key], indexes, arrivals)
+        if longest_s:
+            changed[key] = max(longest_s, changed.get(key, 0))
+        for index, fate in zip(indexes, settled, strict=True):
             fates[index] = fate
-    return fates
+    return Written(fates, changed)
 
 
 async def _copy(conn: Connection, rows: Iterable[tuple[Key, Arrival]]) -> None:
@@ -217,8 +238,11 @@ def _version(row: Sequence[Any]) -> Version:
 
 async def _settle(
     conn: Connection, key: Key, standing: _Standing, indexes: Sequence[int], arrivals: Sequence[Arrival]
-) -> list[Fate]:
-    """Merge the arrivals at *indexes* into the row that stands; their fates."""
+) -> tuple[list[Fate], int]:
+    """Merge the arrivals at *indexes* into the row that stands.
+
+    Their fates, and the longest interval that the row had or has if it now says another thing, else 0.
+    """
     fates = []
     before = merge(standing.versions)
     versions = distinct(standing.versions)
@@ -230,10 +254,11 @@ async def _settle(
         merged = distinct([*versions, version])
         changed |= merged != versions
         versions = merged
+    after = merge(versions)
     if changed:
-        after = merge(versions)
         await _rewrite(conn, key, standing, versions, after, arrivals[indexes[0]], before)
-    return fates
+    is_other = after.row.body != before.row.body
+    return fates, max(before.row.interval_s, after.row.interval_s) if is_other else 0
 
 
 def _fate(version: Version, known: Sequence[Version]) -> Fate:
@@ -292,3 +317,64 @@ async def _rewrite(
             counted, others = Jsonb(conflict.counted), Jsonb(list(conflict.others))
             place = [stack_id, instrument, at, conflict.channel, conflict.revision]
             await conn.execute(_PUT_CONFLICT, [*place, counted, others])
+
+
+_READ: Final[LiteralString] = """
+SELECT instrument, (extract(epoch FROM sampled_at) * 1000000)::bigint, interval_s, flag, flags, state,
+       so2, nox, no, no2, pm, co, nh3, o2, moisture, temperature, pressure, flow
+FROM measurement
+WHERE stack_id = %(stack_id)s AND instrument = ANY(%(instruments)s)
+  AND sampled_at >= %(first)s::timestamptz - interval '1 hour' AND sampled_at < %(end)s
+ORDER BY instrument, sampled_at
+"""
+_READ_CHANNELS: Final = (
+    "so2",
+    "nox",
+    "no",
+    "no2",
+    "pm",
+    "co",
+    "nh3",
+    "o2",
+    "moisture",
+    "temperature",
+    "pressure",
+    "flow",
+)
+
+
+async def read_rows(
+    conn: Connection, stack_id: int, instruments: Sequence[str], *, first: int, end: int
+) -> dict[str, Rows]:
+    """The rows of a stack that touch `[first, end)` (microseconds), by instrument, sorted by `sampled_at`.
+
+    No row stands for more than an hour, so one hour of rows before *first* is enough.
+    """
+    async with conn.cursor(binary=True) as cursor:
+        await cursor.execute(
+            _READ,
+            {"stack_id": stack_id, "instruments": list(instruments), "first": instant(first), "end": instant(end)},
+        )
+        fetched = await cursor.fetchall()
+    found: dict[str, Rows] = {}
+    for instrument in dict.fromkeys(row[0] for row in fetched):
+        found[instrument] = _to_rows([row for row in fetched if row[0] == instrument])
+    return found
+
+
+def _to_rows(fetched: Sequence[Any]) -> Rows:
+    _, times, intervals, flag, flags, states, *values = zip(*fetched, strict=True)
+    row_flag = np.frombuffer("".join(flag).encode(), dtype=np.uint8)
+    own: dict[str, Letters] = {}
+    for index, by_channel in enumerate(flags):
+        for channel, letter in (by_channel or {}).items():
+            own.setdefault(channel, row_flag.copy())[index] = ord(letter)
+    return Rows(
+        sampled_at=np.array(times, dtype=np.int64),
+        interval_s=np.array(intervals, dtype=np.int64),
+        not_running=state_not_running(states),
+        # numpy reads None as NaN
+        values={name: np.array(column, dtype=np.float64) for name, column in zip(_READ_CHANNELS, values, strict=True)},
+        flags=own,
+        row_flag=row_flag,
+    )

@@ -57,7 +57,18 @@ async def load_register(conn: Connection, code: str | None = None) -> dict[str, 
     packs = outlets_by_pack()
     found = {}
     for row in await cursor.fetchall():
-        site_id, region_id, region_document, region_version, document, version, units, stacks, ids, versions = row
+        (
+            site_id,
+            region_id,
+            region_document,
+            region_version,
+            document,
+            version,
+            units,
+            stacks,
+            ids,
+            versions,
+        ) = row
         faults: list[Fault] = []
         region = region_from(Reader(region_document, "region", faults))
         table = {**document, "unit": units, "stack": stacks}
@@ -175,7 +186,12 @@ async def _import_site(conn: Connection, table: Mapping[str, Any], changes: list
         await _record(conn, changes, "unit", f"{site}/{unit['code']}", version, document, by)
     for stack in table.get("stack", ()):
         document = _json(stack)
-        values = {"site": site, "code": stack["code"], "interval_s": stack["interval_s"], "document": document}
+        values = {
+            "site": site,
+            "code": stack["code"],
+            "interval_s": stack["interval_s"],
+            "document": document,
+        }
         version = await _put(conn, _PUT_STACK, values)
         await _record(conn, changes, "stack", f"{site}/{stack['code']}", version, document, by)
         if version is not None and version > 1:

@@ -158,7 +158,7 @@ def _outlet_from(key: str, table: Reader) -> Outlet:
         name=table.text("name"),
         name_zh=table.text("name_zh"),
         base_o2_vol_pct=table.maybe_number("base_o2", low=0, high=20.5),
-        limits={p: Limit(pollutant=p, mg_m3=limits.number(p, low=1e-6), mark=mark) for p in limits.keys()},
+        limits={p: Limit(pollutant=p, mg_m3=limits.number(p, low=1e-6), mark=mark) for p in limits.names()},
         mark=mark,
     )
     for pollutant in outlet.limits:

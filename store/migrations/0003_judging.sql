@@ -104,6 +104,7 @@ CREATE TABLE month_verdict (
     budget_left integer NOT NULL,
     verdict text NOT NULL CHECK (verdict IN ('clear', 'breached', 'undecided', 'running')),
     final boolean NOT NULL,
+    as_of timestamptz NOT NULL,     -- the clock it was judged by
     computed_at timestamptz NOT NULL DEFAULT now(),
     superseded_at timestamptz,
     PRIMARY KEY (stack_id, pollutant, month, pack, revision)

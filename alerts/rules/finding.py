@@ -1,0 +1,47 @@
+"""What a rule found: the numbers it was decided on, and a name that the same data give anywhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """What one rule watches over time: a pollutant of a stack under a pack."""
+
+    rule: str
+    pack: str
+    site: str
+    stack: str
+    pollutant: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A breach in one period of a series. Instants are microseconds since the epoch."""
+
+    series: Series
+    severity: str
+    period_start: int
+    period_end: int
+    observed: float
+    limit: float
+    unit: str
+    clause: str
+    evidence: Mapping[str, Any]
+    settled: bool  #: the period has ended; until then the numbers still move
+
+    @property
+    def alert_id(self) -> str:
+        return alert_id(self.series, self.period_start)
+
+
+def alert_id(series: Series, period_start: int) -> str:
+    """A function of rule, pack, stack, pollutant and period, and of nothing else."""
+    name = "\n".join((series.rule, series.pack, series.site, series.stack, series.pollutant, str(period_start)))
+    digest = hashlib.blake2b(name.encode(), digest_size=15).digest()
+    return "al-" + base64.b32encode(digest).decode().lower()

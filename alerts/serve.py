@@ -1,0 +1,18 @@
+"""The alerts process: the rule stage, and the delivery of what we owe others."""
+
+from __future__ import annotations
+
+import asyncio
+
+from alerts.outgoing import deliver
+from alerts.stage import Stage
+from plant.settings import Settings
+from store.pool import open_pool
+
+
+async def serve(settings: Settings) -> None:
+    """Run until cancelled."""
+    settings.require("database_url", "mqtt_url", "order_key_file")
+    async with open_pool(settings.database_url, name=settings.stage_id) as pool, asyncio.TaskGroup() as tasks:
+        tasks.create_task(Stage(settings, pool).run(), name="stage")
+        tasks.create_task(deliver(pool, settings), name="outgoing")

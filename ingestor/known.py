@@ -1,0 +1,49 @@
+"""What the ingestor knows of the register: read whole, and read again when its stamp changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, LiteralString
+
+from ingestor.decode import KnownSite, KnownStack
+from store.pool import Connection
+
+_STAMP: Final[LiteralString] = """
+SELECT (SELECT coalesce(sum(version), 0) + count(*) FROM site),
+       (SELECT coalesce(sum(version), 0) + count(*) + count(withdrawn_at) FROM stack)
+"""
+_SITES: Final[LiteralString] = """
+SELECT s.code, s.site_id, s.simulated, s.timezone, k.code, k.stack_id, k.interval_s
+FROM site s LEFT JOIN stack k ON k.site_id = s.site_id AND k.withdrawn_at IS NULL
+"""
+
+
+@dataclass(slots=True)
+class KnownRegister:
+    """Sites by code. `refresh` costs one small query while nothing has changed."""
+
+    sites: Mapping[str, KnownSite] = field(default_factory=dict)
+    _stamp: tuple[int, int] | None = None
+
+    async def refresh(self, conn: Connection) -> bool:
+        """Read the register again if it changed; whether it did."""
+        row = await (await conn.execute(_STAMP)).fetchone()
+        assert row is not None
+        if (row[0], row[1]) == self._stamp:
+            return False
+        heads: dict[str, tuple[int, bool, str]] = {}
+        stacks: dict[str, dict[str, KnownStack]] = {}
+        for code, site_id, simulated, timezone, stack, stack_id, interval_s in await (
+            await conn.execute(_SITES)
+        ).fetchall():
+            heads[code] = (site_id, simulated, timezone)
+            known = stacks.setdefault(code, {})
+            if stack is not None:
+                known[stack] = KnownStack(stack_id=stack_id, interval_s=interval_s)
+        self.sites = {
+            code: KnownSite(site_id=site_id, simulated=simulated, timezone=timezone, stacks=stacks[code])
+            for code, (site_id, simulated, timezone) in heads.items()
+        }
+        self._stamp = (row[0], row[1])
+        return True

@@ -1,0 +1,223 @@
+"""The life of alerts as rows: opened by a finding, ended by the next clear period, withdrawn when late data unmake it.
+
+`alert_id` is a function of rule, pack, stack, pollutant and period, so working through the same data twice
+writes the same rows. Each change is an `alert_event` with the alert as it then was; one sequencer numbers
+events for the feed after their commit, so that a reader never meets a gap that fills in later.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from store.pool import Connection
+
+LIVE: Final = ("firing", "acknowledged")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRow:
+    """An alert as a finding makes it."""
+
+    alert_id: str
+    rule: str
+    severity: str
+    site_id: int
+    stack_id: int
+    pollutant: str
+    pack: str
+    period_start: datetime
+    period_end: datetime
+    observed: float
+    limit_value: float
+    unit: str
+    clause: str
+    evidence: Mapping[str, Any]
+    settled: bool  #: its period has ended: from now on a change is news
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the database holds of an alert, as far as its life is concerned."""
+
+    state: str
+    evidence: Mapping[str, Any]
+    acknowledged: bool
+
+
+_STANDING: Final[LiteralString] = """
+SELECT alert_id, state, evidence, acknowledged_at IS NOT NULL FROM alert WHERE alert_id = ANY(%s) FOR UPDATE
+"""
+_PUT: Final[LiteralString] = """
+INSERT INTO alert (alert_id, rule, severity, state, site_id, stack_id, pollutant, pack, period_start, period_end,
+                   started_at, observed, limit_value, unit, clause, evidence)
+VALUES (%(alert_id)s, %(rule)s, %(severity)s, 'firing', %(site_id)s, %(stack_id)s, %(pollutant)s, %(pack)s,
+        %(period_start)s, %(period_end)s, %(period_start)s, %(observed)s, %(limit_value)s, %(unit)s, %(clause)s,
+        %(evidence)s)
+ON CONFLICT (alert_id) DO UPDATE SET severity = excluded.severity, period_end = excluded.period_end,
+    observed = excluded.observed, limit_value = excluded.limit_value, unit = excluded.unit, clause = excluded.clause,
+    evidence = excluded.evidence,
+    state = CASE WHEN alert.state = 'withdrawn'
+                 THEN CASE WHEN alert.acknowledged_at IS NULL THEN 'firing' ELSE 'acknowledged' END
+                 ELSE alert.state END
+"""
+_COPY_ROWS: Final[LiteralString] = """
+INSERT INTO alert_evidence (alert_id, body)
+SELECT a.alert_id, coalesce(
+    (SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(m)) - 'stack_id' - 'versions' ORDER BY m.instrument, m.sampled_at)
+     FROM measurement m
+     WHERE m.stack_id = a.stack_id AND m.sampled_at < a.period_end
+       AND m.sampled_at >= a.period_start - interval '1 hour'
+       AND m.sampled_at + m.interval_s * interval '1 second' > a.period_start), '[]')
+FROM alert a WHERE a.alert_id = ANY(%s)
+ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
+"""
+_COPY_HOURS: Final[LiteralString] = """
+INSERT INTO alert_evidence (alert_id, body)
+SELECT a.alert_id, coalesce(
+    (SELECT jsonb_agg(jsonb_build_object('start', utc_text(v.start), 'verdict', v.verdict, 'reason', v.reason,
+                                         'corrected', v.corrected, 'limit', v.limit_value, 'claimed', v.claimed,
+                                         'revision', v.revision) ORDER BY v.start)
+     FROM hour_verdict v
+     WHERE v.stack_id = a.stack_id AND v.pack = a.pack AND v.pollutant = a.pollutant AND v.superseded_at IS NULL
+       AND v.final AND v.start >= a.period_start AND v.start < a.period_end), '[]')
+FROM alert a WHERE a.alert_id = ANY(%s)
+ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
+"""
+_WITHDRAW: Final[LiteralString] = """
+UPDATE alert SET state = 'withdrawn', ended_at = NULL WHERE alert_id = ANY(%s) AND state <> 'withdrawn'
+RETURNING alert_id
+"""
+_SERIES: Final[LiteralString] = """
+SELECT alert_id, period_start, ended_at, acknowledged_at IS NOT NULL FROM alert
+WHERE stack_id = %(stack_id)s AND rule = %(rule)s AND pack = %(pack)s AND pollutant = %(pollutant)s
+  AND state <> 'withdrawn' AND period_start <= %(last)s AND (ended_at IS NULL OR ended_at >= %(first)s)
+ORDER BY period_start
+"""
+_END: Final[LiteralString] = "UPDATE alert SET ended_at = %s, state = %s WHERE alert_id = %s"
+_EVENTS: Final[LiteralString] = """
+INSERT INTO alert_event (alert_id, event, document)
+SELECT e.alert_id, e.event, d.document
+FROM unnest(%(ids)s::text[], %(events)s::text[]) WITH ORDINALITY AS e (alert_id, event, place)
+JOIN alert_document d USING (alert_id)
+ORDER BY e.place
+"""
+
+
+async def apply(conn: Connection, found: Sequence[AlertRow], *, of_months: bool) -> list[tuple[str, str]]:
+    """Open, change or re-open the alerts in *found*; (alert_id, event) of each that is news."""
+    if not found:
+        return []
+    cursor = await conn.execute(_STANDING, [sorted(row.alert_id for row in found)])
+    standing = {row[0]: Standing(*row[1:]) for row in await cursor.fetchall()}
+    events = []
+    to_write = []
+    for row in sorted(found, key=lambda row: (row.period_start, row.alert_id)):
+        event, differs = _news(standing.get(row.alert_id), row)
+        if differs:
+            to_write.append(row)
+        if event is not None:
+            events.append((row.alert_id, event))
+    async with conn.cursor() as rows:
+        await rows.executemany(_PUT, [_values(row) for row in to_write])
+    copied = [alert_id for alert_id, _ in events]
+    if copied:
+        await conn.execute(_COPY_HOURS if of_months else _COPY_ROWS, [copied])
+    return events
+
+
+def _news(standing: Standing | None, row: AlertRow) -> tuple[str | None, bool]:
+    """(the event that *row* is, whether anything is to be written)."""
+    if standing is None:
+        return "opened", True
+    differs = dict(standing.evidence) != dict(row.evidence)
+    if standing.state == "withdrawn":
+        return "reopened", True
+    # While its period runs the numbers move with every row: the alert follows, the feed stays quiet.
+    return ("changed" if differs and row.settled else None), differs
+
+
+def _values(row: AlertRow) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in AlertRow.__slots__}
+    values["evidence"] = Jsonb(dict(row.evidence))
+    return values
+
+
+async def withdraw(conn: Connection, alert_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Late data unmade what these alerts stood on."""
+    if not alert_ids:
+        return []
+    cursor = await conn.execute(_WITHDRAW, [sorted(alert_ids)])
+    return [(alert_id, "withdrawn") for (alert_id,) in await cursor.fetchall()]
+
+
+async def end(
+    conn: Connection,
+    *,
+    stack_id: int,
+    rule: str,
+    pack: str,
+    pollutant: str,
+    clear: Sequence[datetime],
+    first: datetime,
+    last: datetime,
+) -> list[tuple[str, str]]:
+    """Set the end of each alert of a series that what changed between *first* and *last* may have moved.
+
+    An alert ends with the start of the first clear period after it; *clear* has those from *first* on. Missing data
+    ends nothing.
+    """
+    values = {"stack_id": stack_id, "rule": rule, "pack": pack, "pollutant": pollutant, "first": first, "last": last}
+    cursor = await conn.execute(_SERIES, values)
+    events, updates = [], []
+    for alert_id, period_start, ended_at, acknowledged in await cursor.fetchall():
+        # An alert that began before *first* is listed only if no period between the two was clear.
+        place = bisect.bisect_right(clear, period_start)
+        ends = clear[place] if place < len(clear) else None
+        if ends == ended_at:
+            continue
+        state = "resolved" if ends is not None else ("acknowledged" if acknowledged else "firing")
+        updates.append([ends, state, alert_id])
+        if (ended_at is None) != (ends is None):
+            events.append((alert_id, "resolved" if ends is not None else "reopened"))
+        else:
+            events.append((alert_id, "changed"))
+    if updates:
+        async with conn.cursor() as rows:
+            await rows.executemany(_END, updates)
+    return events
+
+
+async def announce(conn: Connection, events: Iterable[tuple[str, str]]) -> int:
+    """Write the events, each with its alert as it is now; how many there are."""
+    listed = list(events)
+    if listed:
+        ids, names = zip(*listed, strict=True)
+        await conn.execute(_EVENTS, {"ids": list(ids), "events": list(names)})
+        await conn.execute("SELECT pg_notify('event', '')")
+    return len(listed)
+
+
+_NUMBER: Final[LiteralString] = """
+WITH next AS (
+    SELECT event_id, row_number() OVER (ORDER BY event_id) AS place
+    FROM (SELECT event_id FROM alert_event WHERE feed_number IS NULL ORDER BY event_id LIMIT %(most)s) waiting
+)
+UPDATE alert_event e
+SET feed_number = next.place + coalesce((SELECT max(feed_number) FROM alert_event), 0)
+FROM next WHERE e.event_id = next.event_id
+"""
+
+
+async def number_events(conn: Connection, most: int) -> int:
+    """Give the next feed numbers to committed events; only one session does so at a time. How many it gave."""
+    await conn.execute("SELECT pg_advisory_xact_lock(7274003)")
+    cursor = await conn.execute(_NUMBER, {"most": most})
+    if cursor.rowcount:
+        await conn.execute("SELECT pg_notify('feed', '')")
+    return cursor.rowcount
