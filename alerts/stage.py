@@ -171,7 +171,7 @@ class Stage:
                     age_s = None if row is None or row[0] is None else (now - row[0]).total_seconds()
                     fresh = age_s is not None and age_s < 3 * self.settings.tick_s + BEAT_S
                     detail = {"tick_age_s": age_s}
-                    await beat(conn, "stage", self.settings.stage_id, now, ok=fresh, detail=detail)
+                    await beat(conn, "stage", self.settings.stage_id, ok=fresh, detail=detail)
             await asyncio.sleep(BEAT_S)
 
 

@@ -89,7 +89,7 @@ class Link:
         will: Will | None = None,
         max_unacknowledged: int = 512,
     ) -> None:
-        self.connections = 0  #: how many there have been; a change means that everything unsettled is to be sent again
+        self.connections = 0  #: how many there have been: after a new one everything unsettled is sent again
         self._address = address
         self._client_id = client_id
         self._rng = rng
@@ -121,7 +121,7 @@ class Link:
             self._task.result()
 
     def subscribe(self, topic: str, handler: Handler) -> None:
-        """Call *handler* in the event loop with each payload on *topic* (no wildcards), now and after reconnecting."""
+        """Call *handler* in the event loop with each payload on *topic* (no wildcards), after reconnecting too."""
         self._handlers[topic] = handler
         if self._client is not None:
             self._client.subscribe(topic, qos=1)

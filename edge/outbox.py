@@ -30,6 +30,7 @@ POLICIES: Final[tuple[Policy, ...]] = ("drop_oldest", "refuse")
 DEFAULT_MAX_BYTES: Final = 1 << 30
 
 _VERSION: Final = 1
+_BUSY_S: Final = 2.0  # a predecessor that was just told to stop may still be closing
 _FRAME_OVERHEAD: Final = 64  # what a frame's other columns and its place in a page cost, about
 _TABLES: Final = """
 CREATE TABLE book (
@@ -77,6 +78,7 @@ class Settled:
     frames: int
     rows: int
     refused: tuple[Mapping[str, Any], ...]
+    refused_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +107,8 @@ def wall_clock_ms() -> int:
 class Outbox:
     """The frames of one edge that wait for a receipt.
 
-    `drop_oldest` makes room by giving up the oldest frames, `refuse` raises `OutboxFull`; either way every row
-    that is lost is counted. `on_append` is called, from the appending thread, when frames were added.
+    `drop_oldest` makes room by giving up the oldest frames, `refuse` raises `OutboxFull`; every row that is
+    lost is counted. `on_append` is called, from the appending thread, when frames were added.
     """
 
     def __init__(
@@ -125,6 +127,10 @@ class Outbox:
         self.policy = policy
         self.on_append: Callable[[], None] | None = None
         self._ids = ids
+        self._session = ""
+        self._next_seq = 1
+        self._made = self._dropped = self._refused = 0
+        self._frames = self._rows = self._bytes = 0
         self._clock_ms = clock_ms
         self._lock = threading.RLock()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,12 +163,12 @@ class Outbox:
     def append_many(
         self, frames: Iterable[tuple[Mapping[str, Any], int]], *, position: tuple[str, str] | None = None
     ) -> list[int]:
-        """Keep all *frames* or none, and with them the *position* (source, value) that their source has reached.
+        """Keep all *frames* or none, and with them the *position* (source, value) of their source.
 
         Raises
         ------
         OutboxFull
-            Under the policy `refuse`, or for a frame that alone is above the bound. Nothing was kept.
+            Under the policy `refuse`. Nothing was kept.
         Unavailable
             The disk is full or failing. Nothing was kept.
         """
@@ -214,10 +220,10 @@ class Outbox:
     def settle(self, receipt: wire.Receipt, *, sent_through: int | None = None) -> Settled:
         """Let go of the frames that *receipt* covers.
 
-        *sent_through* is the highest sequence number published since the process started: a frame that was never
-        published cannot be settled, whatever a receipt that the broker kept from an earlier life of this disk says.
-        A receipt for numbers that were never given shows that an older copy of the file was put back: what waits
-        is then sent under a new session.
+        *sent_through* is the highest sequence number published since the process started: a frame that was
+        never published cannot be settled, whatever a receipt says that the broker kept from an earlier life of
+        this disk. A receipt for numbers that were never given shows that an older copy of the file was put
+        back: what waits is then sent under a new session.
         """
         nothing = Settled(0, 0, ())
         with self._transaction():
@@ -229,10 +235,10 @@ class Outbox:
             ceiling = self._next_seq - 1 if sent_through is None else sent_through
             covered = self._covered(receipt, ceiling)
             refused = tuple(item for item in receipt.refused if item.get("seq") in covered)
-            for item in refused:
-                self._refused += len(item.get("rows") or ()) or covered[int(item["seq"])][0]
+            refused_rows = sum(len(item.get("rows") or ()) or covered[int(item["seq"])][0] for item in refused)
+            self._refused += refused_rows
             self._delete(covered)
-        return Settled(len(covered), sum(rows for rows, _ in covered.values()), refused)
+        return Settled(len(covered), sum(rows for rows, _ in covered.values()), refused, refused_rows)
 
     def stats(self) -> OutboxStats:
         with self._lock:
@@ -328,7 +334,9 @@ class Outbox:
     def _make_room(self, size: int) -> None:
         if self._bytes + size <= self.max_bytes:
             return
-        if self.policy == "refuse" or size > self.max_bytes:
+        if size > self.max_bytes:
+            raise ValueError(f"a frame of {size} bytes can never fit into an outbox of {self.max_bytes}")
+        if self.policy == "refuse":
             raise OutboxFull(f"outbox {self.path} holds {self._bytes} of {self.max_bytes} bytes, {size} more asked")
         gone: dict[int, tuple[int, int]] = {}
         freed = 0
@@ -371,7 +379,7 @@ class Outbox:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:
         # Exclusive: two agents on one file would give the same numbers twice. The lock dies with its process.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -15,20 +15,21 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from edge.link import Link, Will
 from edge.outbox import Outbox
 from edge.window import DEFAULT_RESEND_AFTER_S, DEFAULT_SIZE, Window
 from plant import topics, wire
-from plant.errors import Undecodable, Unavailable
+from plant.errors import Unavailable, Undecodable
 
 logger = logging.getLogger(__name__)
 
 STATE_EVERY_S: Final = 30.0
-_RECEIPTS_HELD: Final = 256  # each is cumulative: the newest alone would do, older ones only add their reasons
+_RECEIPTS_HELD: Final = 256  # each is cumulative: the older ones only add their reasons
 _RETRY_S: Final = 1.0
 
 
@@ -84,8 +85,7 @@ class Publisher:
         link.on_change(self._wake.set)
 
     async def __aenter__(self) -> Publisher:
-        loop = asyncio.get_running_loop()
-        self.outbox.on_append = lambda: loop.call_soon_threadsafe(self._wake.set) and None
+        self.outbox.on_append = partial(_wake, asyncio.get_running_loop(), self._wake)
         self._task = asyncio.create_task(self._run(), name=f"publisher {self._data_topic}")
         return self
 
@@ -117,7 +117,7 @@ class Publisher:
             raise Unavailable(f"{self.outbox.waiting} frames had no receipt after {deadline_s:g} s")
 
     async def room(self, frames: int, *, deadline_s: float) -> bool:
-        """Wait until fewer than *frames* wait for a receipt: what holds a source back. False after the deadline."""
+        """Wait until fewer than *frames* wait for a receipt: what holds a source back. False if they do not."""
         end = self._clock_s() + deadline_s
         while self.outbox.waiting >= frames:
             left = end - self._clock_s()
@@ -157,7 +157,8 @@ class Publisher:
         await self._settle()
         await self._send()
         now_s = self._clock_s()
-        if now_s >= self._state_due_s and self._link.publish(self._state_topic, self._state(online=True), retain=True):
+        if now_s >= self._state_due_s:
+            self._link.publish(self._state_topic, self._state(online=True), retain=True)
             self._state_due_s = now_s + STATE_EVERY_S
         again_s = self._window.due_in_s(now_s)
         return min(STATE_EVERY_S, again_s) if again_s is not None else STATE_EVERY_S
@@ -181,14 +182,16 @@ class Publisher:
         return True
 
     async def _settle(self) -> None:
-        receipt = _merged(self._receipts, self.outbox.session)
+        taken = list(self._receipts)
+        self._receipts.clear()
+        receipt = _merged(taken, self.outbox.session)
         if receipt is None:
-            self._receipts.clear()
             return
-        known = len(self._receipts)
-        settled = await asyncio.to_thread(self.outbox.settle, receipt, sent_through=self._window.sent_through)
-        for _ in range(min(known, len(self._receipts))):
-            self._receipts.popleft()
+        try:
+            settled = await asyncio.to_thread(self.outbox.settle, receipt, sent_through=self._window.sent_through)
+        except Unavailable:
+            self._receipts.extendleft(reversed(taken))
+            raise
         if self.outbox.session != self._session:
             self._session = self.outbox.session
             self._window.renumbered()
@@ -196,17 +199,17 @@ class Publisher:
         self._window.receipted(receipt, self._clock_s())
         self._settled_frames += settled.frames
         self._settled_rows += settled.rows
+        self._refused_rows += settled.refused_rows
         for item in settled.refused:
-            rows = len(item.get("rows") or ())
-            self._refused_rows += rows
             logger.error(
-                "rows_refused", extra={"seq": item.get("seq"), "rows": rows, "reason": str(item.get("reason"))}
+                "rows_refused",
+                extra={"seq": item.get("seq"), "rows": item.get("rows"), "reason": str(item.get("reason"))},
             )
         self._announce()
 
     def _receipt_came(self, payload: bytes) -> None:
         try:
-            self._receipts.append(wire.receipt_from(payload))
+            self._receipts.append(_without_strange_refusals(wire.receipt_from(payload)))
         except Undecodable as error:
             logger.warning("receipt_undecodable", extra={"reason": str(error)})
             return
@@ -228,13 +231,25 @@ class Publisher:
         changed.set()
 
 
-def _merged(receipts: deque[wire.Receipt], session: str) -> wire.Receipt | None:
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(event.set)
+
+
+def _without_strange_refusals(receipt: wire.Receipt) -> wire.Receipt:
+    """A refusal that cannot be read must not keep the rest of the receipt from settling."""
+    readable = [
+        item
+        for item in receipt.refused
+        if isinstance(item, dict) and isinstance(item.get("seq"), int) and isinstance(item.get("rows", []), list)
+    ]
+    return replace(receipt, refused=tuple(readable))
+
+
+def _merged(receipts: Sequence[wire.Receipt], session: str) -> wire.Receipt | None:
     """The newest receipt of *session*, with the refusals of all of them."""
     ours = [receipt for receipt in receipts if receipt.session == session]
     if not ours:
         return None
     newest = ours[-1]
     refused = {repr(sorted(item.items())): item for receipt in ours for item in receipt.refused}
-    return wire.Receipt(
-        session=session, through=newest.through, also=newest.also, refused=tuple(refused.values())
-    )
+    return wire.Receipt(session=session, through=newest.through, also=newest.also, refused=tuple(refused.values()))

@@ -90,7 +90,7 @@ class Window:
         self.sent_through = 0
 
     def due(self, now_s: float) -> list[int]:
-        """The sequence numbers to send again now, lowest first. Ask once, then send: a probe is counted here."""
+        """The sequence numbers to send again now, lowest first. Ask, then send: a probe is counted here."""
         lost = {
             seq
             for seq, flight in self._flights.items()

@@ -13,7 +13,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from psycopg_pool import AsyncConnectionPool
@@ -192,10 +192,12 @@ async def _beat(
     """Say that we live; `ok` only while messages can arrive."""
     while True:
         connected, subscribed = subscriber.connected, subscriber.connected and subscriber.subscribed.is_set()
-        detail = {"subscribed": subscribed, "inbox": len(inbox), "refusal": subscriber.refusal}
-        with suppress(Unavailable):
+        detail: dict[str, Any] = {"inbox": len(inbox)}
+        if not subscribed:
+            waiting = "connected and not yet subscribed" if connected else "no connection to the broker"
+            detail["reason"] = subscriber.refusal or waiting
+        with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(BEAT_S * 5), transaction(pool) as conn:
-                now = datetime.now(UTC)
-                await beat(conn, "ingestor", settings.ingestor_id, now, ok=subscribed, detail=detail)
-                await beat(conn, "broker", settings.ingestor_id, now, ok=connected, detail=detail)
+                await beat(conn, "ingestor", settings.ingestor_id, ok=subscribed, detail=detail)
+                await beat(conn, "broker", settings.ingestor_id, ok=connected, detail=detail)
         await asyncio.sleep(BEAT_S)

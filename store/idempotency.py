@@ -10,7 +10,9 @@ from psycopg.types.json import Jsonb
 from store.pool import Connection
 
 _LOCK: Final[LiteralString] = "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))"
-_FIND: Final[LiteralString] = "SELECT request_hash, status, answer FROM idempotency WHERE principal_id = %s AND key = %s"
+_FIND: Final[LiteralString] = (
+    "SELECT request_hash, status, answer FROM idempotency WHERE principal_id = %s AND key = %s"
+)
 _KEEP: Final[LiteralString] = """
 INSERT INTO idempotency (principal_id, key, request_hash, status, answer) VALUES (%s, %s, %s, %s, %s)
 """

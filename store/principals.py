@@ -116,7 +116,9 @@ async def create_token(
     BadDocument
         Naming every unknown role, site and region: a misspelt one would be silently without effect.
     """
-    faults = [Fault("role", f"{role!r} is no role; roles are {', '.join(ROLES)}") for role in roles if role not in ROLES]
+    faults = [
+        Fault("role", f"{role!r} is no role; roles are {', '.join(ROLES)}") for role in roles if role not in ROLES
+    ]
     if not roles:
         faults.append(Fault("role", f"is required; roles are {', '.join(ROLES)}"))
     async with conn.cursor(row_factory=dict_row) as cursor:
@@ -143,7 +145,13 @@ async def create_token(
     row = await cursor_.fetchone()
     assert row is not None
     token_id = int(row[0])
-    await audit(conn, None, action="token_created", on=f"token {token_id}", detail={"name": name, "roles": sorted(roles)})
+    await audit(
+        conn,
+        None,
+        action="token_created",
+        on=f"token {token_id}",
+        detail={"name": name, "roles": sorted(roles)},
+    )
     return token, token_id
 
 

@@ -67,8 +67,10 @@ _SITES: Final[LiteralString] = (
 SELECT s.site_id, s.code, s.timezone, s.simulated, s.document, r.document AS region,"""
     + _NOW
     + """,
-    ARRAY(SELECT u.document FROM unit u WHERE u.site_id = s.site_id AND u.withdrawn_at IS NULL ORDER BY u.unit_id) AS units,
-    ARRAY(SELECT k.document FROM stack k WHERE k.site_id = s.site_id AND k.withdrawn_at IS NULL ORDER BY k.stack_id) AS stacks
+    ARRAY(SELECT u.document FROM unit u
+          WHERE u.site_id = s.site_id AND u.withdrawn_at IS NULL ORDER BY u.unit_id) AS units,
+    ARRAY(SELECT k.document FROM stack k
+          WHERE k.site_id = s.site_id AND k.withdrawn_at IS NULL ORDER BY k.stack_id) AS stacks
 FROM site s JOIN region r USING (region_id)
 WHERE """
     + IN_SCOPE
@@ -82,7 +84,8 @@ LIMIT %(limit)s
 
 _STACKS: Final[LiteralString] = (
     """
-SELECT k.stack_id, k.site_id, k.code, s.code AS site, s.timezone, k.document, utc_text(l.sampled_at) AS last_sample_at,"""
+SELECT k.stack_id, k.site_id, k.code, s.code AS site, s.timezone, k.document,
+    utc_text(l.sampled_at) AS last_sample_at,"""
     + _NOW
     + """
 FROM stack k JOIN site s USING (site_id) JOIN region r USING (region_id) LEFT JOIN stack_latest l USING (stack_id)
@@ -133,8 +136,9 @@ LIMIT %(limit)s
 _HOUR_COLUMNS: Final[LiteralString] = """
 SELECT utc_text(v.start) AS start, v.pollutant, v.pack, v.pack_version, m.valid, m.valid_minutes,
     m.not_running_minutes, m.over_range_minutes, m.claimed_minutes, m.rows, m.instrument, m.mean, v.corrected,
-    v.corrected_from_minutes, m.o2, m.mass_kg, v.limit_value AS "limit", v.verdict, v.reason, v.method_sensitive, v.claimed,
-    v.final, v.revision, utc_text(v.computed_at) AS computed_at, utc_text(v.superseded_at) AS superseded_at
+    v.corrected_from_minutes, m.o2, m.mass_kg, v.limit_value AS "limit", v.verdict, v.reason,
+    v.method_sensitive, v.claimed, v.final, v.revision, utc_text(v.computed_at) AS computed_at,
+    utc_text(v.superseded_at) AS superseded_at
 FROM hour_verdict v
 LEFT JOIN hour_mean m ON m.stack_id = v.stack_id AND m.pollutant = v.pollutant AND m.start = v.start
     AND m.averaging = v.averaging AND m.revision = v.mean_revision
@@ -178,6 +182,29 @@ WHERE v.stack_id = ANY(%(stacks)s::integer[]) AND v.month = %(month)s
 ORDER BY v.stack_id, v.pack, v.pollutant
 """
 )
+
+# A case is public once an order was issued in it: what was decided and what became of it, not why or by whom.
+_DECIDED: Final[LiteralString] = (
+    """
+SELECT c.case_id AS id, s.code AS site, r.code AS region, c.units, c.track, c.state, utc_text(c.opened_at) AS opened_at,
+    utc_text(c.closed_at) AS closed_at,
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('number', e.number, 'action', e.action, 'role', e.role, 'actor', NULL,
+                                                  'at', utc_text(e.at), 'reason', NULL) ORDER BY e.number), '[]')
+     FROM case_event e WHERE e.case_id = c.case_id AND e.action = ANY(%(published)s)) AS events
+FROM "case" c JOIN site s USING (site_id) JOIN region r USING (region_id)
+WHERE """
+    + IN_SCOPE
+    + """
+  AND EXISTS (SELECT FROM plant_order o WHERE o.case_id = c.case_id)
+  AND (%(case_id)s::text IS NULL OR c.case_id = %(case_id)s)
+  AND (%(state)s::text IS NULL OR c.state = %(state)s)
+  AND (%(site)s::text IS NULL OR s.code = %(site)s)
+  AND (%(after_at)s::timestamptz IS NULL OR (c.opened_at, c.case_id) < (%(after_at)s, %(after_id)s::text))
+ORDER BY c.opened_at DESC, c.case_id DESC
+LIMIT %(limit)s
+"""
+)
+PUBLISHED_ACTIONS: Final = ("serve", "permit_trial", "lift", "stay", "amend", "annul")
 
 _WORST_OPEN: Final[LiteralString] = """
 SELECT site_id, severity FROM alert WHERE state IN ('firing', 'acknowledged') AND site_id = ANY(%s::integer[])
@@ -263,11 +290,42 @@ async def list_hours(
 
 
 async def list_months(
-    conn: Connection, stack_ids: Sequence[int], month: date, *, pack: str | None = None, as_of: datetime | None = None
+    conn: Connection,
+    stack_ids: Sequence[int],
+    month: date,
+    *,
+    pack: str | None = None,
+    as_of: datetime | None = None,
 ) -> list[dict[str, Any]]:
     """Month verdicts of several stacks, as they are or as they were known at *as_of*."""
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_MONTHS, {"stacks": list(stack_ids), "month": month, "pack": pack, "as_of": as_of})
+        return await cursor.fetchall()
+
+
+async def list_decided_cases(
+    conn: Connection,
+    scope: Scope,
+    *,
+    case_id: str | None = None,
+    state: str | None = None,
+    site: str | None = None,
+    after: tuple[datetime, str] | None = None,
+    limit: int = 1,
+) -> list[dict[str, Any]]:
+    """What everybody may read of cases in which an order was issued, newest first."""
+    parameters = {
+        **scope.parameters(),
+        "published": list(PUBLISHED_ACTIONS),
+        "case_id": case_id,
+        "state": state,
+        "site": site,
+        "after_at": after[0] if after else None,
+        "after_id": after[1] if after else None,
+        "limit": limit,
+    }
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_DECIDED, parameters)
         return await cursor.fetchall()
 
 

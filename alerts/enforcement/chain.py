@@ -1,8 +1,8 @@
 """The hash chain of a case: what was written once cannot be rewritten unseen.
 
 A record's *body* is the canonical JSON of all that it says. Its hash is SHA-256 over the hash before it
-(32 bytes) followed by the body in UTF-8; before the first record stands the hash of the case's head. The stored
-bytes are what is hashed, so checking needs no second opinion on how a number is written.
+(32 bytes) followed by the body in UTF-8; before the first record stands the hash of the case's head. What
+is stored is what is hashed, so checking needs no second opinion on how a number is written.
 A chain proves order and integrity against whoever holds one of its hashes; it does not prove time.
 """
 

@@ -59,7 +59,7 @@ def instrument_numbers(text: Instrument, on: date) -> dict[str, Any]:
 
 
 def standing(alerts: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse to go on with a case all of whose alerts were withdrawn: late data took away what it stood on."""
+    """Refuse to go on with a case all of whose alerts were withdrawn: late data took away its ground."""
     if alerts and all(alert["state"] == "withdrawn" for alert in alerts):
         names = ", ".join(str(alert["id"]) for alert in alerts)
         raise Refused(f"every alert of this case was withdrawn ({names}): nothing is left to decide on, dismiss it")

@@ -1,13 +1,13 @@
 """By when the agency must act: legal time limits as arithmetic over the instants of a case.
 
 What it says    a decision within 90 days of filing; service within 7 working days of the decision.
-Source          Administrative Penalty Law (行政处罚法, 2021) arts 60, 61; art 85 makes only the limits of 2, 3, 5 and 7
-                days working days, so the 90 are calendar days (regulation sheet 6.3, V-P).
+Source          Administrative Penalty Law (行政处罚法, 2021) arts 60 and 61. Its art 85 makes only the limits
+                of 2, 3, 5 and 7 days working days, so the 90 are calendar days (V-P).
 What is filing  the instant the case was opened here, the earliest that can be called so: an agency that files
                 later has until later.
-Working days    Monday to Friday. China's holiday calendar is not known here. A public holiday moves the legal date
-                later than ours, which is harmless; a weekend that the State Council declares worked (调休) can move
-                it earlier, by one day for each such day between. Who serves near one must count by hand.
+Working days    Monday to Friday. China's holiday calendar is not known here. A public holiday moves the
+                legal date later than ours, which is harmless; a weekend day that the State Council declares
+                worked (调休) moves it earlier by a day. Who serves near one counts by hand.
 
 A limit ends with a legal day; what is given here is the same time of day, which is never after that end.
 """

@@ -17,13 +17,13 @@ from alerts.enforcement.chain import canonical, utc_text
 from plant.register import Unit
 
 SAFE_STATE_WITHIN: Final = timedelta(hours=24)
-"""From the start of an order to the latest safe state. Policy of ours, not law [D]: a works needs time to run down."""
+"""From the start of an order to the latest safe state. Ours, not law [D]: a works needs time to run down."""
 
 STOP: Final = "stop"
 HOT_IDLE: Final = "hot_idle"
 _MAX_LOAD: Final = "max_load"
 _NEVER_COLD: Final = ("coke_battery", "coke_oven")
-"""Refractory that was heated once breaks when it cools: these idle hot, whatever the register forgot to say."""
+"""Refractory that was heated once breaks when it cools: these idle hot, whatever the register left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,8 @@ def suspension(
         text=(
             f"Suspended for rectification until compliant: {modes}. Safe state by {utc_text(safe_state_by)}. "
             f"Basis: {basis}. Case {case}. Safety of people and plant comes first. / "
-            f"停产整治，直至达标：{modes}。最迟于 {utc_text(safe_state_by)} 进入安全状态。依据：{basis}。案件 {case}。人员和设备安全优先。"
+            f"停产整治，直至达标：{modes}。最迟于 {utc_text(safe_state_by)} 进入安全状态。"
+            f"依据：{basis}。案件 {case}。人员和设备安全优先。"
         ),
     )
 

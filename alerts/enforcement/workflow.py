@@ -6,9 +6,8 @@ Rule 3: a record carries the state before and after it. So the state of an old c
 history and never from the table of a newer version: an upgrade cannot strand it.
 Rule 4: no clock, no database, no condition in here. What must hold beyond state and role is `conditions`.
 
-    detected --verify--> verified --decide--> decided --serve--> suspended --permit_trial--> trial --lift--> lifted
-        \\                   |
-         `------dismiss-----'--> dismissed
+    detected -verify-> verified -decide-> decided -serve-> suspended -permit_trial-> trial -lift-> lifted
+        `------------------`-dismiss-> dismissed
 
 Every state and action of the contract has its name here; those without a row are refused, not ignored.
 """

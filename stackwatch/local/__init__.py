@@ -1,1 +1,1 @@
-"""The embedded stack behind `stackwatch up` and `stackwatch demo`: database, broker and processes on one machine."""
+"""The embedded stack behind `stackwatch up` and `demo`: database, broker and processes on one machine."""

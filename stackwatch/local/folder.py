@@ -1,11 +1,11 @@
 """The data folder of one embedded stack: what lies where, private to its owner, used by one `up` at a time.
 
-    DIR/stackwatch.lock    held (flock) while a stackwatch runs on DIR
-    DIR/stackwatch.json    the run file: addresses, and the processes by pid and start time
-    DIR/keys/              generated secrets, kept across restarts
-    DIR/postgres/          the database cluster (a link, where its user cannot reach DIR)
-    DIR/broker/            the broker's configuration and store
-    DIR/logs/              a log a process
+DIR/stackwatch.lock    held (flock) while a stackwatch runs on DIR
+DIR/stackwatch.json    the run file: addresses, and the processes by pid and start time
+DIR/keys/              generated secrets, kept across restarts
+DIR/postgres/          the database cluster (a link, where its user cannot reach DIR)
+DIR/broker/            the broker's configuration and store
+DIR/logs/              a log a process
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ class DataFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Have the folder to oneself; `FolderUnusable` if another stackwatch runs on it. The kernel lets go of the
-        lock when its holder dies, so a killed one is in nobody's way."""
+        """Have the folder to oneself; `FolderUnusable` if another stackwatch runs on it.
+
+        The kernel lets go of the lock when its holder dies, so a killed one is in nobody's way.
+        """
         self._prepare()
         descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+", encoding="ascii") as lock:
@@ -92,7 +94,9 @@ class DataFolder:
         except OSError as error:
             raise FolderUnusable(f"{self.path} cannot be used: {error.strerror}") from error
         if status.st_uid != os.geteuid():
-            raise FolderUnusable(f"{self.path} belongs to user {status.st_uid}, we are {os.geteuid()}: run as that user")
+            raise FolderUnusable(
+                f"{self.path} belongs to user {status.st_uid}, we are {os.geteuid()}: run as that user"
+            )
         # HOME also holds the databases of other folders, whose user has to get through
         if foreign and self.path != HOME:
             raise FolderUnusable(f"{self.path} is not empty and no stackwatch made it: name another folder")
@@ -137,6 +141,8 @@ def remove(path: Path) -> None:
     folder = DataFolder(resolved(path))
     if not folder.lock_file.exists():
         raise FolderUnusable(f"{folder.path} is no data folder of stackwatch")
+    if folder.path == HOME and any((HOME / "clusters").glob("*")):
+        raise FolderUnusable(f"{HOME} also holds the databases of other data folders: remove those first")
     with folder.locked():
         if folder.postgres.is_symlink():
             shutil.rmtree(folder.postgres.resolve(), ignore_errors=True)

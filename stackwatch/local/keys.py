@@ -22,7 +22,7 @@ from stackwatch.local.folder import write_private
 
 
 class KeyUnusable(PlantError):
-    """A key file holds something else. Put the right one back; a new key would not be the one others trust."""
+    """A key file holds something else. Put the right one back; others would not trust a new one."""
 
 
 def password(path: Path) -> str:

@@ -1,13 +1,15 @@
 """What a new child does before it becomes its program: drop its rights, and agree to die with its parent.
 
-Run by path with a bare interpreter (`python -I -S launch.py ...`), so it imports nothing of ours. A program of its
-own, not a `preexec_fn`: Python between fork and exec may deadlock in a process that has threads.
+Run by path with a bare interpreter (`python -I -S launch.py ...`), so it imports nothing of ours; and all
+imports come first, because the user it becomes may not be able to read the interpreter's library. A program
+of its own, not a `preexec_fn`: Python between fork and exec may deadlock in a process that has threads.
 
     launch.py PARENT DEATH_SIGNAL UID GID PROGRAM [ARGUMENT...]        UID and GID may be -
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -34,11 +36,9 @@ def main(arguments: list[str]) -> None:
 
 
 def die_with_parent(death_signal: int) -> None:
-    """Ask the kernel for *death_signal* when the parent ends; only Linux can, elsewhere the next start cleans up."""
+    """Ask the kernel for *death_signal* when the parent ends; elsewhere the next start cleans up."""
     if sys.platform != "linux":
         return
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
         os._exit(124)

@@ -1,4 +1,4 @@
-"""Children that die with us and are ended in time; processes of an earlier run, known by pid *and* start time.
+"""Children that die with us and end in time; processes of an earlier run, known by pid *and* start time.
 
 What a child is for, and when it is started again, is left to the services and the supervisor.
 """
@@ -59,7 +59,7 @@ class Command:
 
 
 class Child:
-    """A running child. `spawn` never awaits, so there is no instant at which a child is not held by anybody."""
+    """A running child. `spawn` never awaits, so at no instant is there a child that nobody holds."""
 
     def __init__(self, command: Command, popen: subprocess.Popen[bytes]) -> None:
         self.command = command
@@ -72,9 +72,13 @@ class Child:
 
     async def exited(self) -> int:
         """Wait for its end; negative: the signal that ended it."""
-        while (code := self._popen.poll()) is None:
+        while (code := self._popen.poll()) is None:  # noqa: ASYNC110 - a process sets no event of ours
             await asyncio.sleep(POLL_S)
         return code
+
+    def kill(self) -> None:
+        """End it this instant, as a crash would."""
+        self._popen.kill()
 
     async def stop(self) -> None:
         """End it: politely, then with SIGKILL to its whole process group."""
@@ -104,7 +108,7 @@ def spawn(command: Command) -> Child:
         except OSError as error:
             raise StartFailed(f"{command.name} cannot be started: {error}") from error
     child = Child(command, popen)
-    logger.info("process_started", extra={"process": command.name, "pid": popen.pid})
+    logger.info("process_started", extra={"program": command.name, "pid": popen.pid})
     return child
 
 
@@ -209,7 +213,7 @@ def with_argument(argument: Path) -> list[Identity]:
 
 
 def working_in(folder: Path) -> list[Identity]:
-    """Processes whose working directory is *folder*: a database's backends rename themselves, but stay there."""
+    """Processes that work in *folder*: a database's backends rename themselves, but stay there."""
     if sys.platform != "linux":
         return []
     wanted = str(folder)

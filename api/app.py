@@ -1,0 +1,88 @@
+"""The application: every route, the errors' one table, and what lives as long as the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from alerts.enforcement.signing import load_signer
+from api import errors
+from api.context import Context
+from api.feed import Feed
+from api.routes import about, alerts, books, cases, health, live, marks, metrics, pages, sites, stacks
+from api.schemas import Problem
+from plant.settings import Settings
+from store.pool import open_pool
+
+POOL_SIZE: Final = 8
+ABOUT: Final = (
+    "Watches the stacks of iron and steel works. Times are ISO 8601 with an offset on the way in, UTC with `Z` on the "
+    "way out. Lists answer `{items, next}` and are newest first unless they say otherwise. Errors are problem details "
+    "(RFC 9457). Without a token one reads what is published."
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API on the database of *settings*; its lifespan opens the pool and follows the feed.
+
+    Raises
+    ------
+    BadDocument
+        If the key that signs orders is named and cannot be read.
+    """
+    app = FastAPI(
+        title="stackwatch",
+        version=version("stackwatch"),
+        description=ABOUT,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # both pages load their scripts from elsewhere
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.context = Context(
+        settings=settings,
+        pool=open_pool(settings.database_url, name="api", size=POOL_SIZE),
+        feed=Feed(settings.database_url),
+        signer=load_signer(settings.order_key_file) if settings.order_key_file else None,
+    )
+    v1 = APIRouter(prefix="/v1", responses={"default": {"model": Problem, "description": "Problem details"}})
+    # `live` before `alerts`: /alerts/stream is no alert's id.
+    for module in (health, sites, stacks, live, alerts, cases, marks, books, about):
+        v1.include_router(module.router)
+    app.include_router(v1)
+    app.include_router(metrics.router)
+    app.include_router(pages.router)
+    errors.install(app)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # the framework's own way to change it
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    context: Context = app.state.context
+    async with context.pool, asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(context.feed.run(), name="feed")
+        try:
+            yield
+        finally:
+            context.feed.close()
+            following.cancel()
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document: problems under their own media type."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                problem = operation["responses"].get("default")
+                if problem and "application/json" in problem.get("content", {}):
+                    problem["content"] = {errors.MEDIA_TYPE: problem["content"].pop("application/json")}
+        app.openapi_schema = document
+    return app.openapi_schema

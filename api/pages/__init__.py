@@ -1,0 +1,1 @@
+"""The web page, as files; `api.routes.pages` serves them."""

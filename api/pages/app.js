@@ -1,0 +1,256 @@
+// What the page knows, when it asks again, and drawing it at most a few times a second however fast alerts come.
+import { ask, follow, forget, remember, token, tokenFromAddress } from "./live.js";
+import { alertCard, caseCard, h, healthView, isFictional, siteCard } from "./view.js";
+import { current, switchLanguage, word } from "./words.js";
+
+const KEPT = 500; // alerts in memory: a replayed year brings thousands
+const SHOWN = 60;
+const DRAW_MS = 250;
+const RANK = { critical: 0, major: 1, warning: 2, info: 3 };
+
+const at = (id) => document.getElementById(id);
+const isOpen = (alert) => alert.state === "firing" || alert.state === "acknowledged";
+
+const known = { alerts: new Map(), open: { critical: 0, major: 0, warning: 0, info: 0 }, cases: [], sites: [], stacks: new Map(), health: null };
+let line = "connecting";
+let refused = false;
+let away = false;
+let following = null;
+const drawn = new Set(); // parts to draw again
+
+function draw(...parts) {
+  if (!drawn.size) setTimeout(redraw, DRAW_MS);
+  parts.forEach((part) => drawn.add(part));
+}
+
+function redraw() {
+  const parts = new Set(drawn);
+  drawn.clear();
+  for (const [part, paint] of Object.entries(PAINT)) if (parts.has(part) || parts.has("all")) paint();
+}
+
+/** Replace what is in a box; what a person opened, typed or stands on stays. */
+function put(id, ...children) {
+  const box = at(id);
+  const kept = new Map();
+  for (const element of box.querySelectorAll("[data-keep]")) kept.set(element.dataset.keep, element.open ?? element.value);
+  const focus = box.contains(document.activeElement) ? document.activeElement.closest("[data-keep]")?.dataset.keep : null;
+  box.replaceChildren(...children.flat());
+  for (const element of box.querySelectorAll("[data-keep]")) {
+    const value = kept.get(element.dataset.keep);
+    if (element.tagName === "DETAILS") element.open = Boolean(value);
+    else if (value) element.value = value;
+    if (focus && element.dataset.keep === focus) (element.querySelector(":scope > summary") ?? element).focus();
+  }
+}
+
+const siteOf = (code) => known.sites.find((site) => site.code === code);
+const typing = (id) => at(id).contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA";
+
+const PAINT = {
+  words() {
+    document.documentElement.lang = current() === "zh" ? "zh-CN" : "en";
+    for (const element of document.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
+    at("language").textContent = current() === "zh" ? "English" : "中文";
+    at("language").lang = current() === "zh" ? "en" : "zh";
+    at("sign").textContent = word(token() ? "sign_out" : "sign_in");
+  },
+  line() {
+    const shown = token() ? line : "public";
+    at("live").textContent = word(shown);
+    at("live").className = `pill ${{ live: "good", offline: "bad" }[shown] ?? ""}`;
+  },
+  notices() {
+    const names = (sites) => [...new Set(sites)].join(", ");
+    const simulated = known.sites.filter((site) => site.simulated).map((site) => site.shown);
+    const fictional = known.sites.filter((site) => site.instruments.some((text) => isFictional(text.citation))).map((site) => site.region_shown);
+    put("notices",
+      away ? h("p.notice", { role: "alert" }, word("api_away")) : [],
+      refused ? h("p.notice", { role: "alert" }, word("token_refused")) : [],
+      simulated.length ? h("p.notice", {}, word("simulated_notice", { names: names(simulated) })) : [],
+      fictional.length ? h("p.notice", {}, word("fictional_notice", { names: names(fictional) })) : []);
+  },
+  alerts() {
+    if (typing("alert-list")) return draw("alerts");
+    const all = [...known.alerts.values()];
+    all.sort((a, b) => isOpen(b) - isOpen(a) || (isOpen(a) ? RANK[a.severity] - RANK[b.severity] : 0) || (a.period_start < b.period_start ? 1 : -1));
+    const open = all.filter(isOpen).length;
+    put("alert-counts", open ? h(`span.pill.${all.some((alert) => isOpen(alert) && RANK[alert.severity] < 2) ? "bad" : "warn"}`, {}, `${open}${open >= KEPT ? "+" : ""} ${word("open")}`) : []);
+    put("alert-list",
+      !token() ? h("p.card.soft", {}, word("alerts_need_token")) : [],
+      token() && !all.length ? h("p.card.soft", {}, word("no_alerts")) : [],
+      all.slice(0, SHOWN).map((alert) => alertCard(alert, siteOf(alert.site), acknowledge)),
+      all.length > SHOWN ? h("p.soft", {}, word("more", { n: all.length - SHOWN })) : []);
+  },
+  cases() {
+    if (typing("case-list")) return draw("cases");
+    put("case-list", known.cases.length ? known.cases.map((file) => caseCard(file, siteOf(file.site), act)) : h("p.card.soft", {}, word("no_cases")));
+  },
+  sites() {
+    known.sites.forEach((site) => {
+      site.shown = current() === "zh" ? site.name_zh : site.name;
+      site.region_shown = current() === "zh" ? site.region_name_zh : site.region_name;
+    });
+    put("site-list", known.sites.length ? known.sites.map((site) => siteCard(site, known.stacks.get(site.code) ?? [])) : h("p.card.soft", {}, word("no_sites")));
+    PAINT.notices();
+  },
+  health() {
+    if (known.health) put("health-list", healthView(known.health));
+  },
+};
+
+function take(alert) {
+  known.alerts.set(alert.id, alert);
+  if (known.alerts.size > KEPT) {
+    const over = [...known.alerts.values()].sort((a, b) => isOpen(a) - isOpen(b) || (a.period_start < b.period_start ? -1 : 1));
+    over.slice(0, known.alerts.size - KEPT).forEach((old) => known.alerts.delete(old.id));
+  }
+}
+
+async function acknowledge(alert, note) {
+  take(await ask(`/v1/alerts/${encodeURIComponent(alert.id)}/acknowledge`, { note }));
+  document.activeElement?.blur();
+  draw("alerts");
+}
+
+async function act(file, action, reason) {
+  await ask(`/v1/cases/${encodeURIComponent(file.id)}/actions`, { action, reason, evidence: [] });
+  document.activeElement?.blur();
+  await Promise.all([loadCases(), loadSites()]);
+}
+
+async function loadAlerts() {
+  if (!token()) return;
+  const [open, newest] = await Promise.all([
+    ask("/v1/alerts?state=firing&state=acknowledged&limit=200"),
+    ask("/v1/alerts?limit=50"),
+  ]);
+  // The list is at least as new as any event that came before it was asked for.
+  [...newest.items, ...open.items].forEach(take);
+  draw("alerts");
+}
+
+async function loadCases() {
+  const page = await ask("/v1/cases?limit=50");
+  known.cases = page.items;
+  const trials = page.items.filter((file) => file.state === "trial" && token());
+  const whole = await Promise.all(trials.map((file) => ask(`/v1/cases/${encodeURIComponent(file.id)}`)));
+  known.cases = page.items.map((file) => whole.find((other) => other.id === file.id) ?? file);
+  draw("cases");
+}
+
+async function loadSites() {
+  const page = await ask("/v1/sites?limit=100");
+  for (const site of page.items) known.stacks.set(site.code, await stacksOf(site));
+  known.sites = page.items;
+  draw("sites", "alerts", "cases");
+}
+
+async function stacksOf(site) {
+  if (token()) return (await ask(`/v1/sites/${site.code}/status`)).stacks;
+  if (!site.now) return [];
+  const day = new Intl.DateTimeFormat("en-CA", { timeZone: site.timezone, year: "numeric", month: "2-digit", day: "2-digit" });
+  const month = day.format(new Date(site.now)).slice(0, 7);
+  return Promise.all(site.stacks.map(async (stack) => ({
+    ...stack,
+    hour: {},
+    month: (await ask(`/v1/stacks/${site.code}/${stack.code}/compliance?month=${month}`)).pollutants,
+  })));
+}
+
+async function loadHealth() {
+  known.health = await ask("/v1/health");
+  draw("health");
+}
+
+/** Do `load` now and every `every_ms`, one at a time; a failure is said on the page and tried again. */
+async function keep(load, every_ms) {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        await load();
+        if (away) draw("notices");
+        away = false;
+      } catch (error) {
+        if (error.status === 401) signOut(true);
+        else if (!error.status || error.status >= 500) {
+          away = true;
+          draw("notices");
+        }
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, every_ms));
+  }
+}
+
+function start() {
+  following?.abort();
+  if (!token()) return;
+  following = new AbortController();
+  line = "connecting";
+  follow({
+    signal: following.signal,
+    opened: () => {
+      line = "live";
+      draw("line");
+      loadAlerts().catch(() => draw("notices"));
+    },
+    event: (alert) => {
+      const fresh = alert.event === "opened";
+      take(alert);
+      if (fresh) at("spoken").textContent = `${word("new_alert")}: ${word(alert.rule)} ${alert.site} ${alert.stack ?? ""}`;
+      draw("alerts");
+    },
+    closed: (error) => {
+      if (error.status === 401) signOut(true);
+      line = "offline";
+      draw("line");
+      return error.status === 401;
+    },
+  });
+}
+
+function signOut(because = false) {
+  forget();
+  refused = because;
+  following?.abort();
+  known.alerts.clear();
+  known.cases = [];
+  draw("all");
+  loadSites().catch(() => draw("notices"));
+  loadCases().catch(() => draw("notices"));
+}
+
+function signIn(text) {
+  remember(text);
+  refused = false;
+  draw("all");
+  start();
+  loadSites().catch((error) => error.status === 401 && signOut(true));
+  loadCases().catch(() => draw("notices"));
+}
+
+at("language").addEventListener("click", () => {
+  switchLanguage();
+  draw("all");
+});
+at("sign").addEventListener("click", () => (token() ? signOut() : at("sign-in").showModal()));
+at("sign-in").addEventListener("close", () => {
+  if (at("sign-in").returnValue === "ok" && at("token").value) signIn(at("token").value);
+  at("token").value = "";
+});
+window.addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#token=")) {
+    tokenFromAddress();
+    signIn(token());
+  }
+});
+
+tokenFromAddress();
+PAINT.words();
+PAINT.line();
+PAINT.alerts();
+start();
+keep(loadHealth, 5000);
+keep(loadSites, 10000);
+keep(loadCases, 5000);

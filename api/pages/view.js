@@ -1,0 +1,154 @@
+// From answers to elements. Text is only ever set as text, so nothing that a plant wrote is run.
+import { number, percent, time, word } from "./words.js";
+
+/** An element: tag with classes ("p.soft"), attributes, children. */
+export function h(tag, attributes = {}, ...children) {
+  const [name, ...classes] = tag.split(".");
+  const element = document.createElement(name);
+  if (classes.length) element.className = classes.join(" ");
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+const pill = (text, kind = "") => h(`span.pill${kind && "." + kind}`, {}, text);
+const gas = (pollutant) => ({ so2: "SO₂", nox: "NOₓ", pm: "PM" })[pollutant] ?? (pollutant ?? "").toUpperCase();
+
+const SEVERITY = { critical: "bad", major: "bad", warning: "warn", info: "" };
+const VERDICT = { breached: "bad", undecided: "warn", clear: "good", running: "" };
+const STATE = { suspended: "bad", restricted: "warn", trial: "warn", operating: "good" };
+const CASE = { suspended: "bad", detected: "warn", verified: "warn", decided: "warn", trial: "warn", lifted: "good" };
+
+const pairs = (object) =>
+  h("dl", {}, Object.entries(object).flatMap(([key, value]) => [
+    h("dt", {}, key.replaceAll("_", " ")),
+    h("dd", {}, value !== null && typeof value === "object" ? JSON.stringify(value) : String(value ?? "–")),
+  ]));
+
+/** A form that asks for a text and one of several words; `send(text, chosen)` may fail, and then says why. */
+function asking(id, label, choices, send) {
+  const area = h("textarea", { rows: "2", required: true, "data-keep": id });
+  const fault = h("p.pill.bad", { role: "alert", hidden: true });
+  const form = h("form.act", {
+    onsubmit: async (submit) => {
+      submit.preventDefault();
+      const buttons = [...form.querySelectorAll("button")];
+      buttons.forEach((button) => (button.disabled = true));
+      try {
+        await send(area.value, submit.submitter?.value ?? choices[0].value);
+        area.value = "";
+      } catch (error) {
+        fault.textContent = error.message;
+        fault.hidden = false;
+      } finally {
+        buttons.forEach((button) => (button.disabled = false));
+      }
+    },
+  }, h("label", {}, label, area), fault,
+  h("div.row", {}, choices.map(({ value, text }) => h("button", { type: "submit", value }, text))));
+  return form;
+}
+
+/** Sections that a person opened stay open when the list is drawn again. */
+const folded = (id, title, ...children) => h("details", { "data-keep": id }, h("summary", {}, title), ...children);
+
+export function alertCard(alert, site, acknowledge) {
+  const zone = site?.timezone;
+  const share = alert.rule === "month_below_share";
+  const value = share ? percent(alert.observed) : number(alert.observed);
+  const limit = share ? percent(alert.limit) : `${number(alert.limit)} ${alert.unit ?? ""}`;
+  const over = alert.state === "resolved" || alert.state === "withdrawn";
+  return h(`article.card.alert.${alert.severity}.${alert.state}`, {},
+    h("div.row", {},
+      pill(word(alert.severity), over ? "" : SEVERITY[alert.severity]),
+      h("strong", {}, word(alert.rule)),
+      site?.simulated ? pill(word("simulated"), "warn") : null,
+      h("span.end", {}, pill(word(alert.state)))),
+    h("p.figure", {}, `${gas(alert.pollutant)} ${value}`, h("span.soft", {}, ` ${word("of_limit")} ${limit}`)),
+    h("p.soft", {}, `${site?.name ?? alert.site} · ${alert.stack ?? ""} · ${time(alert.period_start, zone)}`),
+    folded(`alert-${alert.id}`, word("numbers"),
+      pairs({ [word("clause")]: alert.clause, [word("started")]: time(alert.started_at, zone), [word("ended")]: time(alert.ended_at, zone), ...alert.evidence, id: alert.id }),
+      alert.state === "firing"
+        ? asking(`note-${alert.id}`, word("note"), [{ value: "", text: word("acknowledge") }], (note) => acknowledge(alert, note))
+        : null));
+}
+
+export function caseCard(file, site, act) {
+  const zone = site?.timezone;
+  const orders = file.orders.filter((order) => !order.ended_at);
+  const forms = file.actions.map((action) => ({ value: action, text: word(action) }));
+  return h("article.card", {},
+    h("div.row", {},
+      pill(word(file.state), CASE[file.state] ?? ""),
+      h("strong", {}, `${site?.name ?? file.site} · ${file.units.join(", ")}`),
+      site?.simulated ? pill(word("simulated"), "warn") : null,
+      h("span.end.soft", {}, file.id)),
+    h("p.soft", {}, `${word(file.track)} · ${word("opened")} ${time(file.opened_at, zone)}`,
+      file.due ? ` · ${word("due")} ${time(file.due, zone)}` : ""),
+    orders.map((order) => h("p", {}, `${order.units.map((unit) => `${unit.unit}: ${word(unit.mode)}`).join(", ")}`,
+      h("span.soft", {}, ` ${word("safe_by")} ${time(order.safe_state_by, zone)} · ${order.basis}`))),
+    file.trial ? h("p", {}, `${word("trial")}: `,
+      file.trial.series.map((run) => `${gas(run.pollutant)} ${run.stack} ${run.clean ?? "–"}/${file.trial.required}`).join(", ")) : null,
+    folded(`case-${file.id}`, `${word("events")} (${file.events.length})`,
+      h("ol.events", {}, file.events.map((event) => h("li", {},
+        h("strong", {}, word(event.action === "open" ? "open_action" : event.action)),
+        ` ${time(event.at, zone)}${event.actor ? ` · ${event.actor} (${event.role})` : ""}`,
+        event.reason ? h("div", {}, event.reason) : null)))),
+    forms.length ? folded(`act-${file.id}`, `${word("you_may")}: ${forms.map((form) => form.text).join(", ")}`,
+      asking(`reason-${file.id}`, word("reason"), forms, (reason, action) => act(file, action, reason))) : null);
+}
+
+function monthView(pollutant, month, hour) {
+  const kind = month ? (month.verdict === "breached" ? "bad" : month.budget_left <= 2 ? "warn" : "") : "";
+  const excluded = month ? Object.values(month.hours_excluded).reduce((sum, hours) => sum + hours, 0) : 0;
+  const required = month ? Number(month.required) : 0.95;
+  // Shares are near 1: the bar shows the upper part, from 80 %, and the mark is what is required.
+  const place = (share) => `${Math.max(0, Math.min(1, (share - 0.8) / 0.2)) * 100}%`;
+  const bar = h(`div.share${kind && "." + kind}`, { "aria-hidden": "true" }, h("div.fill"), h("div.mark"));
+  bar.querySelector(".fill").style.width = place(month?.share ?? 0.8);
+  bar.querySelector(".mark").style.left = place(required);
+  return h("div", {},
+    h("div.row", {}, h("strong", {}, gas(pollutant)), month ? h("span.figure", {}, percent(month.share)) : null,
+      month ? h("span.end", {}, pill(word(month.verdict), VERDICT[month.verdict])) : null),
+    month ? bar : null,
+    month
+      ? h("p", {}, month.budget_left >= 0 ? word("budget_left", { n: month.budget_left }) : word("budget_gone", { n: -month.budget_left }))
+      : h("p.soft", {}, word("no_month")),
+    month ? h("p.soft", {}, [
+      word("within", { n: month.hours_within, all: month.hours_valid }),
+      month.hours_undecided ? word("undecided_hours", { n: month.hours_undecided }) : null,
+      excluded ? word("excluded_hours", { n: excluded }) : null,
+      month.share_worst !== null && month.share_worst !== month.share ? word("worst_share", { n: percent(month.share_worst) }) : null,
+    ].filter(Boolean).join(" · ")) : null,
+    hour ? h("p.soft", {}, `${word("this_hour")}: ${hour.corrected === null ? word("no_minutes")
+      : `${number(hour.corrected)} / ${number(hour.limit)} mg/m³, ${word("minutes", { n: hour.valid_minutes ?? 0 })}`}`) : null);
+}
+
+export function siteCard(site, stacks) {
+  const fictional = site.instruments.some((text) => isFictional(text.citation));
+  return h("article.card", {},
+    h("div.row", {},
+      h("h3", {}, site.shown), pill(word(site.state === "trial" ? "trial_state" : site.state), STATE[site.state]),
+      site.simulated ? pill(word("simulated"), "warn") : null, fictional ? pill(word("fictional"), "warn") : null),
+    h("p.soft", {}, `${site.code} · ${site.region_shown} · ${word("now")} ${time(site.now, site.timezone)}`),
+    stacks.map((stack) => {
+      const names = [...new Set([...Object.keys(stack.hour), ...Object.keys(stack.month)])];
+      return h("div.stack", {},
+        h("div.row", {}, h("strong", {}, `${stack.code} ${stack.name}`),
+          h("span.end.soft", {}, stack.last_sample_at ? `${word("last_sample")} ${time(stack.last_sample_at, site.timezone)}` : "")),
+        names.length
+          ? h("div.months", {}, names.map((name) => monthView(name, stack.month[name], stack.hour[name])))
+          : h("p.soft", {}, word("no_month")));
+    }));
+}
+
+export const isFictional = (text) => /fictional|fictitious|虚构/i.test(text);
+
+export function healthView(health) {
+  return h("article.card", {}, h("ul.health", {}, Object.entries(health.checks).map(([name, check]) =>
+    h("li.row", {}, pill(word(check.ok ? "works" : "fails"), check.ok ? "good" : "bad"), h("strong", {}, word(name)),
+      h("span.soft", {}, check.detail)))));
+}

@@ -1,0 +1,1 @@
+"""An imaginary works for the demo and for tests: every minute a pure function of seed, scenario and orders."""

@@ -1,0 +1,5 @@
+"""`python -m stackwatch`: the command line."""
+
+from stackwatch.cli import main
+
+main()

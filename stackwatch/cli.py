@@ -1,0 +1,266 @@
+"""The command `stackwatch`: what there is to say on the command line, and nothing decided here.
+
+Each command imports what it needs when it runs, so that an edge agent does not need the database driver.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from plant.errors import PlantError
+from plant.settings import manual
+from stackwatch import running
+
+_SETTINGS: Final = "\n\n".join(
+    f"{name}  {about}" + (f" [{default}]" if default else "") for name, default, about in manual()
+)
+
+app = typer.Typer(
+    name="stackwatch",
+    help="Watches the stacks of iron and steel works: readings over MQTT, hours and months judged, orders to suspend.",
+    epilog=f"Settings in the environment (an unknown name with the prefix is an error):\n\n{_SETTINGS}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+tokens = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True)
+packs = typer.Typer(help="The rule packs: limits as data.", no_args_is_help=True)
+app.add_typer(tokens, name="token")
+app.add_typer(packs, name="packs")
+
+DatabaseUrl = Annotated[str | None, typer.Option("--database-url", help="The database. [STACKWATCH_DATABASE_URL]")]
+MqttUrl = Annotated[str | None, typer.Option("--mqtt-url", help="The broker. [STACKWATCH_MQTT_URL]")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of a running `stackwatch up`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@app.command()
+def demo(
+    port: Annotated[int | None, typer.Option("--port", help="HTTP port. [8000, or the next free one]")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Keep everything there. [a folder that is deleted]")
+    ] = None,
+    scenario: Annotated[str, typer.Option(help="A packaged scenario or a .toml file.")] = "demo",
+    speed: Annotated[float, typer.Option(min=0.001, help="Speed of the simulated works, times real time.")] = 360.0,
+    headless: Annotated[bool, typer.Option("--headless", help="No moving picture in the terminal.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Play the whole story, the agency's part too, and end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The whole system on this machine: a simulated steelworks and a replayed real trace. Ctrl-C leaves nothing."""
+    from stackwatch.demo import show
+
+    running.guarded(
+        show.demo(
+            port=port,
+            data=data,
+            scenario=scenario,
+            speed=speed,
+            headless=headless or as_json,
+            once=once,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def up(
+    data: Annotated[Path | None, typer.Option("--data", help="Data folder. [the user's data directory]")] = None,
+    http_port: Annotated[int | None, typer.Option(help="[8000, or the next free one]")] = None,
+    mqtt_port: Annotated[int | None, typer.Option(help="[1883, or the next free one]")] = None,
+    register: Annotated[Path | None, typer.Option(help="Import this register first.")] = None,
+    mqtt_auth: Annotated[
+        bool, typer.Option("--mqtt-auth", help="One broker user a site instead of open loopback.")
+    ] = False,
+) -> None:
+    """The same system, embedded and persistent, without simulation. Loopback only."""
+    from stackwatch.commands import up as command
+
+    running.guarded(command.up(data, http_port=http_port, mqtt_port=mqtt_port, register=register, mqtt_auth=mqtt_auth))
+
+
+@app.command()
+def ingestor() -> None:
+    """From the broker into the database. One process of its own."""
+    from ingestor.serve import serve
+
+    running.guarded(serve(running.settings()))
+
+
+@app.command()
+def alerts() -> None:
+    """The rule stage and the delivery of orders. One process of its own."""
+    from alerts.serve import serve
+
+    running.guarded(serve(running.settings()))
+
+
+@app.command()
+def api(
+    host: Annotated[str | None, typer.Option(help="[STACKWATCH_HTTP_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(help="[STACKWATCH_HTTP_PORT]")] = None,
+) -> None:
+    """HTTP, the live feed and the pages. One process of its own."""
+    from api.serve import serve
+
+    running.guarded(serve(running.settings(http_host=host, http_port=port)))
+
+
+@app.command()
+def edge(
+    file: Annotated[Path, typer.Argument(help="The agent's TOML file.")],
+    check: Annotated[bool, typer.Option("--check", help="Say what it would do and leave.")] = False,
+    mqtt_url: MqttUrl = None,
+) -> None:
+    """The agent beside the analysers."""
+    from edge import serve
+
+    settings = running.settings(mqtt_url=mqtt_url)
+    if check:
+        print(serve.check(settings, file))
+        return
+    running.guarded(serve.serve(settings, file))
+
+
+@app.command()
+def migrate(database_url: DatabaseUrl = None, data: Data = None) -> None:
+    """Create or upgrade the schema."""
+    from stackwatch.commands import admin
+
+    running.guarded(admin.migrate(database_url, data))
+
+
+@app.command()
+def register(
+    file: Annotated[Path, typer.Argument(help="Regions, sites, units and stacks (TOML).")],
+    database_url: DatabaseUrl = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import the register; repeatable, says what changed."""
+    from stackwatch.commands import admin
+
+    running.guarded(admin.register(file, database_url, data, as_json=as_json))
+
+
+@tokens.command("create")
+def token_create(
+    role: Annotated[list[str], typer.Option("--role", help="May be given several times.")],
+    site: Annotated[list[str] | None, typer.Option("--site", help="Narrow to a site; several times.")] = None,
+    region: Annotated[list[str] | None, typer.Option("--region", help="Narrow to a region; several times.")] = None,
+    name: Annotated[str | None, typer.Option(help="Who gets it.")] = None,
+    expires: Annotated[str | None, typer.Option(help="A time with its offset.")] = None,
+    database_url: DatabaseUrl = None,
+    data: Data = None,
+) -> None:
+    """Print a new token, alone on the last line; it is stored hashed and shown this once."""
+    from stackwatch.commands import admin
+
+    running.guarded(
+        admin.create_token(role, site or [], region or [], name, expires, database_url=database_url, data=data)
+    )
+
+
+@tokens.command("list")
+def token_list(database_url: DatabaseUrl = None, data: Data = None, as_json: AsJson = False) -> None:
+    """The tokens there are, without their secrets."""
+    from stackwatch.commands import admin
+
+    running.guarded(admin.list_tokens(database_url, data, as_json=as_json))
+
+
+@tokens.command("revoke")
+def token_revoke(
+    token_id: Annotated[int, typer.Argument(help="As `token list` shows it.")],
+    database_url: DatabaseUrl = None,
+    data: Data = None,
+) -> None:
+    """End a token."""
+    from stackwatch.commands import admin
+
+    running.guarded(admin.revoke_token(token_id, database_url, data))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A CSV or Parquet trace.")],
+    site: Annotated[str, typer.Option(help="Site code.")],
+    stack: Annotated[str, typer.Option(help="Stack code.")],
+    edge: Annotated[str, typer.Option(help="Name of the edge that publishes.")] = "replay",
+    speed: Annotated[float | None, typer.Option(help="Times real time. [as fast as receipts come]")] = None,
+    mapping: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=CHANNEL; several times.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Restamp: time of the first row.")] = None,
+    step: Annotated[str | None, typer.Option("--step", help="Restamp: from row to row, such as 1h.")] = None,
+    instrument: Annotated[str | None, typer.Option(help="[main]")] = None,
+    outbox: Annotated[Path | None, typer.Option(help="Folder of the outbox. [beside the data folder's]")] = None,
+    mqtt_url: MqttUrl = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a trace over MQTT; started again after an interruption it goes on where it was."""
+    from stackwatch.commands import replay as command
+
+    running.guarded(
+        command.replay(
+            file,
+            site=site,
+            stack=stack,
+            edge=edge,
+            speed=speed,
+            mapping=mapping or [],
+            start=start,
+            step=step,
+            instrument=instrument,
+            outbox=outbox,
+            mqtt_url=mqtt_url,
+            data=data,
+            as_json=as_json,
+        )
+    )
+
+
+@packs.command("list")
+def packs_list(as_json: AsJson = False) -> None:
+    """The packs there are."""
+    from stackwatch.commands import packs as command
+
+    command.show_all(as_json=as_json)
+
+
+@packs.command("show")
+def packs_show(name: str, as_json: AsJson = False) -> None:
+    """One pack: its limits, with the confidence mark of each."""
+    from stackwatch.commands import packs as command
+
+    command.show_one(name, as_json=as_json)
+
+
+@packs.command("check")
+def packs_check(files: Annotated[list[Path], typer.Argument(help="Packs in TOML.")]) -> None:
+    """Say what is wrong in a pack, by file and key path."""
+    from stackwatch.commands import packs as command
+
+    command.check(files)
+
+
+@app.command()
+def doctor(
+    database_url: DatabaseUrl = None, mqtt_url: MqttUrl = None, data: Data = None, as_json: AsJson = False
+) -> None:
+    """What is wrong with this installation, in sentences."""
+    from stackwatch.commands import doctor as command
+
+    running.guarded(command.doctor(database_url, mqtt_url, data, as_json=as_json))
+
+
+def main() -> None:
+    """The entry point of the script `stackwatch`."""
+    try:
+        app()
+    except PlantError as error:
+        running.fail(error)
+    except BrokenPipeError:
+        sys.exit(running.FAILED)

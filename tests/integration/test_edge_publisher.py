@@ -1,0 +1,299 @@
+"""The publisher against a real broker: what is on disk arrives, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from fakes.receipting import ReceiptingIngestor
+
+from edge.agent import open_edge
+from edge.link import Link, address_from
+from edge.outbox import Outbox
+from edge.publisher import Publisher
+from plant import topics, wire
+from plant.errors import Unavailable
+from plant.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+SITE, EDGE = "tangshan-1", "edge-1"
+
+
+async def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> None:
+    """Poll *condition*; fail the test when it does not come true in time."""
+    async with asyncio.timeout(deadline_s):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def columns(*times: int) -> dict[str, Any]:
+    return {"stack": "DA001", "sampled_at": list(times), "so2": [float(t) for t in times]}
+
+
+def fill(outbox: Outbox, frames: int, start: int = 0) -> None:
+    outbox.append_many([(columns(2 * n, 2 * n + 1), 2) for n in range(start, start + frames)])
+
+
+@asynccontextmanager
+async def publishing(
+    url: str, root: str, path: Path, *, window: int = 16, resend_after_s: float = 5.0
+) -> AsyncIterator[tuple[Outbox, Publisher]]:
+    with Outbox(path) as outbox:
+        link = Link(address_from(url), client_id=f"edge-{root.replace('/', '-')}", rng=Random(1))
+        publisher = Publisher(
+            link,
+            outbox,
+            root=root,
+            site=SITE,
+            edge=EDGE,
+            version="1",
+            window=window,
+            resend_after_s=resend_after_s,
+        )
+        async with link, publisher:
+            yield outbox, publisher
+
+
+async def test_every_frame_arrives_once_and_leaves_the_disk(mqtt_url: str, topic_root: str, tmp_path: Path) -> None:
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        async with publishing(mqtt_url, topic_root, tmp_path / "o") as (outbox, publisher):
+            fill(outbox, 200)
+            await publisher.drained(30)
+            fill(outbox, 5, start=200)
+            await publisher.drained(30)
+            assert outbox.waiting == 0
+            assert ingestor.frames == {outbox.session: list(range(1, 206))}
+            assert len(ingestor.rows) == 410
+            stats = publisher.stats
+            assert (stats.settled_frames, stats.settled_rows, stats.resent) == (205, 410, 0)
+
+
+async def test_lost_frames_are_seen_by_the_gap_they_leave(mqtt_url: str, topic_root: str, tmp_path: Path) -> None:
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        ingestor.lose = {2, 3, 7}
+        async with publishing(mqtt_url, topic_root, tmp_path / "o", resend_after_s=60) as (outbox, publisher):
+            fill(outbox, 10)
+            await publisher.drained(30)
+            assert len(ingestor.rows) == 20
+            assert publisher.stats.resent == 3
+
+
+async def test_the_last_frame_is_sent_again_when_no_receipt_comes(
+    mqtt_url: str, topic_root: str, tmp_path: Path
+) -> None:
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        ingestor.lose = {3}
+        async with publishing(mqtt_url, topic_root, tmp_path / "o", resend_after_s=0.3) as (outbox, publisher):
+            fill(outbox, 3)
+            await publisher.drained(30)
+            assert len(ingestor.rows) == 6
+
+
+async def test_an_ingestor_that_was_never_there_gets_everything_when_it_comes(
+    mqtt_url: str, topic_root: str, tmp_path: Path
+) -> None:
+    async with publishing(mqtt_url, topic_root, tmp_path / "o", window=8, resend_after_s=0.3) as (outbox, publisher):
+        fill(outbox, 50)
+        await until(lambda: publisher.stats.resent >= 2)
+        assert publisher.stats.in_flight == 8
+        with pytest.raises(Unavailable, match="50 frames had no receipt"):
+            await publisher.drained(0.1)
+        with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+            await publisher.drained(30)
+            assert len(ingestor.rows) == 100
+
+
+async def test_a_long_absence_costs_few_copies(mqtt_url: str, topic_root: str, tmp_path: Path) -> None:
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        async with publishing(mqtt_url, topic_root, tmp_path / "o", resend_after_s=0.2) as (outbox, publisher):
+            fill(outbox, 1)
+            await publisher.drained(10)
+            with ingestor.away():
+                fill(outbox, 40, start=1)
+                await until(lambda: publisher.stats.resent >= 3)
+                assert publisher.stats.sent == 1 + 16 + publisher.stats.resent
+            await publisher.drained(30)
+            assert len(ingestor.rows) == 82
+
+
+async def test_refusals_settle_and_are_counted(mqtt_url: str, topic_root: str, tmp_path: Path) -> None:
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        ingestor.refuse = {2: "unknown stack"}
+        async with publishing(mqtt_url, topic_root, tmp_path / "o") as (outbox, publisher):
+            fill(outbox, 3)
+            await publisher.drained(20)
+            assert publisher.stats.refused_rows == outbox.stats().refused == 2
+            assert len(ingestor.rows) == 4
+
+
+async def test_a_receipt_that_is_none_disturbs_nothing(mqtt_url: str, topic_root: str, tmp_path: Path) -> None:
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        receipts = topics.receipt(topic_root, SITE, EDGE)
+        for payload in (b"", b"{", b"[]", b"null", b'{"session": 1}', b'{"session":"x","through":"all"}', b"\xff"):
+            ingestor.publish(receipts, payload, retain=False)
+        async with publishing(mqtt_url, topic_root, tmp_path / "o") as (outbox, publisher):
+            await until(lambda: publisher.stats.connected)
+            for payload in (b"\x00", b"7", b'{"session":"x","through":1,"also":[null]}', b'{"refused":3}'):
+                await asyncio.to_thread(ingestor.publish, receipts, payload, retain=False)
+            ours = wire.encode({"session": outbox.session, "through": 0, "refused": ["x", 3, {"seq": [1]}]})
+            await asyncio.to_thread(ingestor.publish, receipts, ours, retain=False)
+            fill(outbox, 3)
+            await publisher.drained(20)
+            assert len(ingestor.rows) == 6
+
+
+async def test_a_retained_receipt_of_an_earlier_life_of_the_disk_loses_no_row(
+    mqtt_url: str, topic_root: str, tmp_path: Path
+) -> None:
+    path, backup = tmp_path / "o", tmp_path / "backup"
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        async with publishing(mqtt_url, topic_root, path) as (outbox, publisher):
+            fill(outbox, 2)
+            await publisher.drained(20)
+        shutil.copytree(tmp_path, backup)
+        async with publishing(mqtt_url, topic_root, path) as (outbox, publisher):
+            fill(outbox, 10, start=2)
+            await publisher.drained(20)
+            session = outbox.session
+        async with publishing(mqtt_url, topic_root, backup / "o") as (outbox, publisher):
+            assert outbox.session == session
+            fill(outbox, 4, start=100)  # numbers 3..6 were settled before with other rows
+            await publisher.drained(20)
+            await until(lambda: len(ingestor.rows) == 32)
+            assert outbox.session != session
+
+
+async def test_the_state_says_online_while_publishing_and_offline_after(
+    mqtt_url: str, topic_root: str, tmp_path: Path
+) -> None:
+    settings = Settings(mqtt_url=mqtt_url, topic_root=topic_root)
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        async with open_edge(settings, site=SITE, edge=EDGE, folder=tmp_path) as edge:
+            assert edge.orders is None
+            await until(lambda: bool(ingestor.states))
+            assert ingestor.states[-1]["online"] is True
+            assert set(ingestor.states[-1]) == {"online", "version", "outbox", "oldest", "dropped"}
+        await until(lambda: ingestor.states[-1]["online"] is False)
+
+
+_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from edge.agent import open_edge
+from plant.settings import Settings
+
+async def main(url, root, folder):
+    settings = Settings(mqtt_url=url, topic_root=root)
+    async with open_edge(settings, site="tangshan-1", edge="edge-1", folder=Path(folder)) as edge:
+        while not edge.publisher.stats.connected:
+            await asyncio.sleep(0.02)
+        print("connected", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_a_killed_edge_is_reported_offline_by_its_last_will(
+    mqtt_url: str, topic_root: str, tmp_path: Path
+) -> None:
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        with subprocess.Popen(
+            [sys.executable, "-c", _KILLED, mqtt_url, topic_root, str(tmp_path)], stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout is not None
+            await asyncio.to_thread(child.stdout.readline)
+            await until(lambda: bool(ingestor.states) and ingestor.states[-1]["online"] is True)
+            child.kill()
+        await until(lambda: ingestor.states[-1]["online"] is False)
+
+
+class OwnBroker:
+    """A broker of this test, to be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            two.bind(("127.0.0.1", 0))
+            self.port, nats_port = one.getsockname()[1], two.getsockname()[1]
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self.config = folder / "broker.conf"
+        self.config.write_text(
+            f'server_name: own\nlisten: "127.0.0.1:{nats_port}"\n'
+            f'jetstream {{ store_dir: "{folder / "store"}" }}\n'
+            f'mqtt {{ listen: "127.0.0.1:{self.port}", ack_wait: "2s", max_ack_pending: 1000 }}\n'
+        )
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        binary = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or "nats-server"
+        self.process = subprocess.Popen([binary, "-c", str(self.config)], stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                assert time.monotonic() < end, "the broker did not start"
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait(10)
+            self.process = None
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = OwnBroker(folder)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.mark.parametrize("disk_lost", [pytest.param(False, id="disk_kept"), pytest.param(True, id="disk_lost")])
+async def test_a_broker_that_is_killed_costs_no_row(
+    own_broker: OwnBroker, topic_root: str, tmp_path: Path, disk_lost: bool
+) -> None:
+    with ReceiptingIngestor(own_broker.url, topic_root) as ingestor:
+        async with publishing(own_broker.url, topic_root, tmp_path / "o", resend_after_s=1.0) as (outbox, publisher):
+            fill(outbox, 100)
+            await until(lambda: publisher.stats.settled_frames > 20)
+            await asyncio.to_thread(own_broker.kill)
+            await until(lambda: not publisher.stats.connected)
+            fill(outbox, 100, start=100)
+            if disk_lost:
+                shutil.rmtree(own_broker.folder / "store")
+            await asyncio.to_thread(own_broker.start)
+            await publisher.drained(60)
+            assert len(ingestor.rows) == 400
+            assert publisher.stats.connections == 2
+            assert outbox.stats().dropped == 0
+
+
+async def test_no_broker_at_all_stops_no_source_and_loses_nothing(tmp_path: Path, topic_root: str) -> None:
+    async with publishing("mqtt://127.0.0.1:1", topic_root, tmp_path / "o") as (outbox, publisher):
+        fill(outbox, 3)
+        assert await publisher.room(4, deadline_s=1)
+        assert not await publisher.room(3, deadline_s=0.05)
+        assert not publisher.stats.connected
+    with Outbox(tmp_path / "o") as outbox:
+        assert json.loads(outbox.pending(0, 1)[0].payload)["seq"] == 1
+        assert outbox.waiting == 3
