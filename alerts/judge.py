@@ -49,7 +49,7 @@ class Judgement:
 
     hours: int = 0
     events: Events = field(default_factory=list)
-    breached_months: list[str] = field(default_factory=list)  #: alert ids of months newly found breached
+    breached_months: list[str] = field(default_factory=list)  #: alert ids of months found breached
 
 
 async def judge_stack(conn: Connection, subject: Subject, hours: Sequence[int], *, now: int) -> Judgement:
@@ -297,7 +297,7 @@ async def _judge_months(
                 moved.setdefault(pollutant, []).append(instant(start))
     await judging.write(conn, subject.stack_id, written)
     opened = await findings.apply(conn, found, of_months=True)
-    done.breached_months += [name for name, event in opened if event in ("opened", "reopened")]
+    done.breached_months += [row.alert_id for row in found]
     done.events += opened + await findings.withdraw(conn, gone)
     for pollutant, starts in sorted(moved.items()):
         done.events += await _end(conn, subject, month_below_share.NAME, pack.name, pollutant, min(starts), max(starts))

@@ -29,7 +29,7 @@ class RegisteredSite:
     site: Site
     region: Region
     stack_ids: Mapping[str, int]
-    versions: Mapping[str, int]  #: by register key: region, site, site/unit, site/stack
+    versions: Mapping[str, int]  #: by kind and key, as `stack works/DA001`
 
 
 _SITES: Final[LiteralString] = """
@@ -40,10 +40,11 @@ SELECT s.site_id, s.region_id, r.document AS region, r.version AS region_version
                  WHERE k.site_id = s.site_id AND k.withdrawn_at IS NULL), '[]') AS stacks,
        coalesce((SELECT jsonb_object_agg(k.code, k.stack_id) FROM stack k
                  WHERE k.site_id = s.site_id AND k.withdrawn_at IS NULL), '{}') AS stack_ids,
-       coalesce((SELECT jsonb_object_agg(s.code || '/' || p.code, p.version) FROM (
-                    SELECT code, version FROM unit u WHERE u.site_id = s.site_id AND u.withdrawn_at IS NULL
+       coalesce((SELECT jsonb_object_agg(p.kind || ' ' || s.code || '/' || p.code, p.version) FROM (
+                    SELECT 'unit' AS kind, code, version FROM unit u
+                    WHERE u.site_id = s.site_id AND u.withdrawn_at IS NULL
                     UNION ALL
-                    SELECT code, version FROM stack k WHERE k.site_id = s.site_id AND k.withdrawn_at IS NULL
+                    SELECT 'stack', code, version FROM stack k WHERE k.site_id = s.site_id AND k.withdrawn_at IS NULL
                  ) p), '{}') AS versions
 FROM site s JOIN region r USING (region_id)
 WHERE %(code)s::text IS NULL OR s.code = %(code)s
@@ -81,7 +82,7 @@ async def load_register(conn: Connection, code: str | None = None) -> dict[str, 
             site=site,
             region=region,
             stack_ids=ids,
-            versions={**versions, region.code: region_version, site.code: version},
+            versions={**versions, f"region {region.code}": region_version, f"site {site.code}": version},
         )
     return found
 

@@ -94,10 +94,10 @@ def pinned(
     return {
         "packs": {item.pack: item.pack_version for item in series},
         "register": {
-            "region": versions.get(region.code),
-            "site": versions.get(site.code),
-            "units": {code: versions.get(f"{site.code}/{code}") for code in units},
-            "stacks": {stack.code: versions.get(f"{site.code}/{stack.code}") for stack in stacks},
+            "region": versions.get(f"region {region.code}"),
+            "site": versions.get(f"site {site.code}"),
+            "units": {code: versions.get(f"unit {site.code}/{code}") for code in units},
+            "stacks": {stack.code: versions.get(f"stack {site.code}/{stack.code}") for stack in stacks},
         },
         "policy": {
             "deadline": deadline.isoformat() if deadline else None,

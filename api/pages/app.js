@@ -4,18 +4,21 @@ import { alertCard, caseCard, h, healthView, isFictional, siteCard } from "./vie
 import { current, switchLanguage, word } from "./words.js";
 
 const KEPT = 500; // alerts in memory: a replayed year brings thousands
-const SHOWN = 60;
+const SHOWN = { open: 12, over: 4 }; // until a person asks for all of them
+const MOST = 100; // elements drawn even then
 const DRAW_MS = 250;
+const TROUBLE = ["suspended", "restricted", "trial", "operating"]; // what needs eyes comes first
 const RANK = { critical: 0, major: 1, warning: 2, info: 3 };
 
 const at = (id) => document.getElementById(id);
 const isOpen = (alert) => alert.state === "firing" || alert.state === "acknowledged";
 
-const known = { alerts: new Map(), open: { critical: 0, major: 0, warning: 0, info: 0 }, cases: [], sites: [], stacks: new Map(), health: null };
+const known = { alerts: new Map(), cases: [], sites: [], stacks: new Map(), health: null };
 let line = "connecting";
 let refused = false;
 let away = false;
 let following = null;
+let unfolded = false; // all alerts, not the first of them
 const drawn = new Set(); // parts to draw again
 
 function draw(...parts) {
@@ -26,6 +29,10 @@ function draw(...parts) {
 function redraw() {
   const parts = new Set(drawn);
   drawn.clear();
+  known.sites.forEach((site) => {
+    site.shown = current() === "zh" ? site.name_zh : site.name;
+    site.region_shown = current() === "zh" ? site.region_name_zh : site.region_name;
+  });
   for (const [part, paint] of Object.entries(PAINT)) if (parts.has(part) || parts.has("all")) paint();
 }
 
@@ -75,22 +82,22 @@ const PAINT = {
     const all = [...known.alerts.values()];
     all.sort((a, b) => isOpen(b) - isOpen(a) || (isOpen(a) ? RANK[a.severity] - RANK[b.severity] : 0) || (a.period_start < b.period_start ? 1 : -1));
     const open = all.filter(isOpen).length;
+    const shown = unfolded ? all.slice(0, MOST) : [...all.slice(0, open).slice(0, SHOWN.open), ...all.slice(open).slice(0, SHOWN.over)];
     put("alert-counts", open ? h(`span.pill.${all.some((alert) => isOpen(alert) && RANK[alert.severity] < 2) ? "bad" : "warn"}`, {}, `${open}${open >= KEPT ? "+" : ""} ${word("open")}`) : []);
     put("alert-list",
       !token() ? h("p.card.soft", {}, word("alerts_need_token")) : [],
       token() && !all.length ? h("p.card.soft", {}, word("no_alerts")) : [],
-      all.slice(0, SHOWN).map((alert) => alertCard(alert, siteOf(alert.site), acknowledge)),
-      all.length > SHOWN ? h("p.soft", {}, word("more", { n: all.length - SHOWN })) : []);
+      shown.map((alert) => alertCard(alert, siteOf(alert.site), acknowledge)),
+      unfolded || all.length > shown.length ? h("button", { type: "button", onclick: () => {
+        unfolded = !unfolded;
+        draw("alerts");
+      } }, unfolded ? word("fewer") : word("more", { n: Math.min(all.length, MOST) - shown.length })) : []);
   },
   cases() {
     if (typing("case-list")) return draw("cases");
     put("case-list", known.cases.length ? known.cases.map((file) => caseCard(file, siteOf(file.site), act)) : h("p.card.soft", {}, word("no_cases")));
   },
   sites() {
-    known.sites.forEach((site) => {
-      site.shown = current() === "zh" ? site.name_zh : site.name;
-      site.region_shown = current() === "zh" ? site.region_name_zh : site.region_name;
-    });
     put("site-list", known.sites.length ? known.sites.map((site) => siteCard(site, known.stacks.get(site.code) ?? [])) : h("p.card.soft", {}, word("no_sites")));
     PAINT.notices();
   },
@@ -142,7 +149,7 @@ async function loadCases() {
 async function loadSites() {
   const page = await ask("/v1/sites?limit=100");
   for (const site of page.items) known.stacks.set(site.code, await stacksOf(site));
-  known.sites = page.items;
+  known.sites = page.items.sort((a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state));
   draw("sites", "alerts", "cases");
 }
 

@@ -60,6 +60,7 @@ export function alertCard(alert, site, acknowledge) {
   const share = alert.rule === "month_below_share";
   const value = share ? percent(alert.observed) : number(alert.observed);
   const limit = share ? percent(alert.limit) : `${number(alert.limit)} ${alert.unit ?? ""}`;
+  const period = time(alert.period_start, zone);
   const over = alert.state === "resolved" || alert.state === "withdrawn";
   return h(`article.card.alert.${alert.severity}.${alert.state}`, {},
     h("div.row", {},
@@ -68,7 +69,7 @@ export function alertCard(alert, site, acknowledge) {
       site?.simulated ? pill(word("simulated"), "warn") : null,
       h("span.end", {}, pill(word(alert.state)))),
     h("p.figure", {}, `${gas(alert.pollutant)} ${value}`, h("span.soft", {}, ` ${word("of_limit")} ${limit}`)),
-    h("p.soft", {}, `${site?.name ?? alert.site} · ${alert.stack ?? ""} · ${time(alert.period_start, zone)}`),
+    h("p.soft", {}, `${site?.shown ?? alert.site} · ${alert.stack ?? ""} · ${share ? period.slice(0, 7) : period}`),
     folded(`alert-${alert.id}`, word("numbers"),
       pairs({ [word("clause")]: alert.clause, [word("started")]: time(alert.started_at, zone), [word("ended")]: time(alert.ended_at, zone), ...alert.evidence, id: alert.id }),
       alert.state === "firing"
@@ -83,7 +84,7 @@ export function caseCard(file, site, act) {
   return h("article.card", {},
     h("div.row", {},
       pill(word(file.state), CASE[file.state] ?? ""),
-      h("strong", {}, `${site?.name ?? file.site} · ${file.units.join(", ")}`),
+      h("strong", {}, `${site?.shown ?? file.site} · ${file.units.join(", ")}`),
       site?.simulated ? pill(word("simulated"), "warn") : null,
       h("span.end.soft", {}, file.id)),
     h("p.soft", {}, `${word(file.track)} · ${word("opened")} ${time(file.opened_at, zone)}`,
@@ -135,7 +136,8 @@ export function siteCard(site, stacks) {
       site.simulated ? pill(word("simulated"), "warn") : null, fictional ? pill(word("fictional"), "warn") : null),
     h("p.soft", {}, `${site.code} · ${site.region_shown} · ${word("now")} ${time(site.now, site.timezone)}`),
     stacks.map((stack) => {
-      const names = [...new Set([...Object.keys(stack.hour), ...Object.keys(stack.month)])];
+      const names = [...new Set(["so2", "nox", "pm", ...Object.keys(stack.hour), ...Object.keys(stack.month)])]
+        .filter((name) => stack.hour[name] || stack.month[name]);
       return h("div.stack", {},
         h("div.row", {}, h("strong", {}, `${stack.code} ${stack.name}`),
           h("span.end.soft", {}, stack.last_sample_at ? `${word("last_sample")} ${time(stack.last_sample_at, site.timezone)}` : "")),

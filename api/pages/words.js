@@ -23,7 +23,8 @@ export const WORDS = {
     no_alerts: "No alert. It will appear here within a second of being found.",
     no_cases: "No case.",
     no_sites: "No site is registered, or none is public.",
-    more: "and {n} more",
+    more: "show {n} more",
+    fewer: "show fewer",
     open: "open",
     new_alert: "New alert",
     of_limit: "limit",
@@ -67,6 +68,7 @@ export const WORDS = {
     firing: "firing", acknowledged: "acknowledged", resolved: "over", withdrawn: "withdrawn",
     info: "info", warning: "warning", major: "major", critical: "critical",
     clear: "within", breached: "breached", undecided: "undecided", running: "running",
+    stop: "stop", hot_idle: "hot idle", max_load: "maximum load", min_coking_time: "minimum coking time",
     detected: "detected", verified: "verified", notified: "notified", decided: "decided", rectifying: "rectifying",
     completion_filed: "completion filed", lifted: "lifted", follow_up: "follow-up", closed: "closed",
     dismissed: "dismissed", stayed: "stayed", annulled: "annulled", relapsed: "relapsed",
@@ -103,7 +105,8 @@ export const WORDS = {
     no_alerts: "没有告警。一旦发现，一秒内显示在此。",
     no_cases: "没有案件。",
     no_sites: "没有已登记或已公开的企业。",
-    more: "另有 {n} 条",
+    more: "再显示 {n} 条",
+    fewer: "收起",
     open: "未结束",
     new_alert: "新告警",
     of_limit: "限值",
@@ -147,6 +150,7 @@ export const WORDS = {
     firing: "进行中", acknowledged: "已确认", resolved: "已结束", withdrawn: "已撤回",
     info: "提示", warning: "警告", major: "重要", critical: "严重",
     clear: "达标", breached: "超标", undecided: "未定", running: "进行中",
+    stop: "停机", hot_idle: "热态保温", max_load: "最大负荷", min_coking_time: "最短结焦时间",
     detected: "已发现", verified: "已核实", notified: "已告知", decided: "已决定", rectifying: "整改中",
     completion_filed: "已报整改完成", lifted: "已解除", follow_up: "后督察", closed: "已结案",
     dismissed: "不予立案", stayed: "中止执行", annulled: "已撤销", relapsed: "再次超标",
@@ -189,5 +193,5 @@ export const percent = (value) =>
 export function time(text, timeZone) {
   if (!text) return "–";
   const options = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  return new Intl.DateTimeFormat(language === "zh" ? "zh-CN" : "en-GB", { ...options, timeZone }).format(new Date(text));
+  return new Intl.DateTimeFormat("sv-SE", { ...options, timeZone }).format(new Date(text)); // 2026-11-20 14:20, read alike by all
 }

@@ -131,7 +131,14 @@ def test_a_case_pins_versions_limits_and_policy() -> None:
     pins = pinned(
         region=region,
         site=SITE,
-        versions={"hebei": 3, "works": 2, "works/S1": 1, "works/DA001": 5, "works/DA002": 6, "works/DA003": 7},
+        versions={
+            "region hebei": 3,
+            "site works": 2,
+            "unit works/S1": 1,
+            "stack works/DA001": 5,
+            "stack works/DA002": 6,
+            "stack works/DA003": 7,
+        },
         packs=all_packs(),
         units=("S1",),
         pack=ULE,

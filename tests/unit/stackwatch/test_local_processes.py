@@ -21,7 +21,7 @@ from stackwatch.local.processes import (
     working_in,
 )
 
-_SLEEP = "import time; time.sleep(600)"
+_SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 _STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 )
@@ -31,7 +31,10 @@ _AT_ONCE = ((signal.SIGTERM, 5.0),)
 @pytest.fixture
 def stranger(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is no child of the code under test."""
-    with subprocess.Popen([sys.executable, "-c", _SLEEP, str(tmp_path / "config")], cwd=tmp_path) as process:
+    argv = [sys.executable, "-c", _SLEEP, str(tmp_path / "config")]
+    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it is wholly there
         yield process
         process.kill()
 
