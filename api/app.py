@@ -21,6 +21,7 @@ from plant.settings import Settings
 from store.pool import open_pool
 
 POOL_SIZE: Final = 8
+POOL_WAIT_S: Final = 5.0  #: then 503: whoever asks over HTTP can ask again
 ABOUT: Final = (
     "Watches the stacks of iron and steel works. Times are ISO 8601 with an offset on the way in, UTC with `Z` on the "
     "way out. Lists answer `{items, next}` and are newest first unless they say otherwise. Errors are problem details "
@@ -45,9 +46,11 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
     )
+    pool = open_pool(settings.database_url, name="api", size=POOL_SIZE)
+    pool.timeout = POOL_WAIT_S
     app.state.context = Context(
         settings=settings,
-        pool=open_pool(settings.database_url, name="api", size=POOL_SIZE),
+        pool=pool,
         feed=Feed(settings.database_url),
         signer=load_signer(settings.order_key_file) if settings.order_key_file else None,
     )
@@ -82,7 +85,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for operations in document["paths"].values():
             for operation in operations.values():
                 problem = operation["responses"].get("default")
-                if problem and "application/json" in problem.get("content", {}):
-                    problem["content"] = {errors.MEDIA_TYPE: problem["content"].pop("application/json")}
+                if problem:
+                    (schema,) = problem["content"].values()
+                    problem["content"] = {errors.MEDIA_TYPE: schema}
         app.openapi_schema = document
     return app.openapi_schema

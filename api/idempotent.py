@@ -17,7 +17,10 @@ from store.principals import Principal
 
 IdempotencyKey = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")] | None,
-    Header(alias="Idempotency-Key", description="Makes it safe to send this twice: the same key and request get the same answer"),
+    Header(
+        alias="Idempotency-Key",
+        description="Makes it safe to send this twice: the same key and request get the same answer",
+    ),
 ]
 
 

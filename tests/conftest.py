@@ -134,9 +134,7 @@ def topic_root() -> str:
 def _database(admin_url: str, name: str, *, template: str = "template0") -> Iterator[str]:
     """A database that exists inside the `with`."""
     identifier = sql.Identifier(name)
-    _execute(
-        admin_url, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(template))
-    )
+    _execute(admin_url, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(identifier, sql.Identifier(template)))
     try:
         yield _url_of(admin_url, name)
     finally:

@@ -57,6 +57,7 @@ class EventStream(StreamingResponse):
 
 @router.get(
     "/stream",
+    status_code=200,
     response_class=EventStream,
     responses={
         200: {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -108,8 +108,8 @@ class Rows:
         self, at: datetime, *, instrument: str = "main", so2: float | None = 30.1, **more: Any
     ) -> None:
         await self.conn.execute(
-            """INSERT INTO measurement (stack_id, instrument, sampled_at, interval_s, flag, flags, revision, received_at,
-                batch_id, so2, extra) VALUES (%s, %s, %s, 60, 'N', %s, 0, %s, 1, %s, %s)""",
+            """INSERT INTO measurement (stack_id, instrument, sampled_at, interval_s, flag, flags, revision,
+                received_at,                batch_id, so2, extra) VALUES (%s, %s, %s, 60, 'N', %s, 0, %s, 1, %s, %s)""",
             [
                 await self.stack_id(),
                 instrument,
@@ -148,7 +148,8 @@ class Rows:
             """INSERT INTO hour_verdict (stack_id, pollutant, start, pack, pack_version, revision, averaging,
                 mean_revision, month, corrected, corrected_from_minutes, method_sensitive, limit_value, verdict, reason,
                 claimed, final, computed_at, superseded_at)
-            VALUES (%s, %s, %s, %s, '1', %s, 'a', %s, '2026-11-01', %s, %s, false, 35, %s, 'within', false, %s, %s, %s)""",
+            VALUES (%s, %s, %s, %s, '1', %s, 'a', %s, '2026-11-01', %s, %s, false, 35, %s, 'within', false, %s, %s,
+                %s)""",
             [
                 stack_id, pollutant, start, PACK, revision, revision, corrected, corrected, verdict, final, computed_at,
                 superseded_at,
@@ -156,19 +157,28 @@ class Rows:
         )  # fmt: skip
 
     async def month(
-        self, *, pollutant: str = "so2", verdict: str = "running", within: int = 95, above: int = 5, final: bool = False,
-        computed_at: datetime = T0, superseded_at: datetime | None = None, revision: int = 1, site: str = "works",
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        pollutant: str = "so2",
+        verdict: str = "running",
+        within: int = 95,
+        above: int = 5,
+        final: bool = False,
+        computed_at: datetime = T0,
+        superseded_at: datetime | None = None,
+        revision: int = 1,
+        site: str = "works",
+    ) -> None:
         await self.conn.execute(
             """INSERT INTO month_verdict (stack_id, pollutant, month, pack, pack_version, revision, hours_valid,
                 hours_within, hours_above, hours_undecided, hours_excluded, hours_to_come, share, share_worst, required,
                 budget, budget_now, budget_left, verdict, final, as_of, computed_at, superseded_at)
-            VALUES (%s, %s, '2026-11-01', %s, '1', %s, %s, %s, %s, 2, '{"not_running": 3}', 100, %s, %s, 0.95, 10, 5, %s,
-                %s, %s, %s, %s, %s)""",
+            VALUES (%s, %s, '2026-11-01', %s, '1', %s, %s, %s, %s, 2, '{"not_running": 3}', 100, %s, %s, 0.95, 10,
+                5, %s, %s, %s, %s, %s, %s)""",
             [
                 await self.stack_id(site), pollutant, PACK, revision, within + above, within, above,
-                within / (within + above), within / (within + above), 10 - above, verdict, final, computed_at, computed_at,
-                superseded_at,
+                within / (within + above), within / (within + above), 10 - above, verdict, final,
+                computed_at, computed_at,                superseded_at,
             ],
         )  # fmt: skip
 
@@ -187,7 +197,8 @@ class Rows:
         await self.conn.execute(
             """INSERT INTO alert (alert_id, rule, severity, state, site_id, stack_id, pollutant, pack, period_start,
                 period_end, started_at, ended_at, observed, limit_value, unit, clause, evidence)
-            SELECT %s, %s, %s, %s, site_id, stack_id, 'so2', %s, %s, %s, %s, %s, 61.25, 35, 'mg/m3', 'Annex 2', '{"revision": 1}'
+            SELECT %s, %s, %s, %s, site_id, stack_id, 'so2', %s, %s, %s, %s, %s, 61.25, 35, 'mg/m3', 'Annex 2',
+                '{"revision": 1}'
             FROM stack WHERE stack_id = %s""",
             [
                 alert_id, rule, severity, state, PACK, start, start + timedelta(hours=1), start,
@@ -229,8 +240,8 @@ class Rows:
                 ingestor, rows, deliveries)
             VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'ingestor-1', %s, %s) RETURNING batch_id""",
             [
-                site_id, edge, session, seq, hashlib.sha256(f"{session}{seq}{hour}".encode()).digest(), low, rows_before,
-                dropped_before, hour, rows, deliveries,
+                site_id, edge, session, seq, hashlib.sha256(f"{session}{seq}{hour}".encode()).digest(), low,
+                rows_before,                dropped_before, hour, rows, deliveries,
             ],
         )  # fmt: skip
         told = {"stored": 0, "duplicate": 0, "conflict": 0, "quarantined": 0, **(fates or {"stored": rows})}
@@ -272,6 +283,3 @@ class Rows:
 async def rows_in(database_url: str) -> AsyncIterator[Rows]:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as conn:
         yield Rows(conn)
-
-
-NOVEMBER = date(2026, 11, 1)

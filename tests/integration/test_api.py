@@ -427,7 +427,9 @@ async def test_a_row_given_up_before_it_was_framed_is_dropped_in_the_books(api: 
     assert [(line["dropped"], line["stored"], line["published"]) for line in lines] == [(5, 10, 15)]
 
 
-async def test_a_quarantined_payload_is_shown_whole_and_released_once_but_not_by_the_plant(api: Api) -> None:
+async def test_a_quarantined_payload_is_shown_whole_and_released_once_but_not_by_the_plant(
+    api: Api, database_url: str
+) -> None:
     await api.rows.site()
     known = await api.rows.quarantined(b"\x00\xffgarbage")
     stray = await api.rows.quarantined(b"stray", site=None)
@@ -441,7 +443,7 @@ async def test_a_quarantined_payload_is_shown_whole_and_released_once_but_not_by
     assert [i["id"] for i in await api.items("/v1/quarantine", admin, cursor=first["next"])] == [known]
     assert is_problem(await api.http.post(f"/v1/quarantine/{known}/release", headers=operator), 403)
     assert is_problem(await api.http.post(f"/v1/quarantine/{stray}/release", headers=operator), 404)
-    async with rows_in(api.rows.conn.info.dsn) as listener:
+    async with rows_in(database_url) as listener:
         await listener.conn.execute("LISTEN quarantine")
         released = await api.http.post(f"/v1/quarantine/{known}/release", headers=admin)
         assert released.json()["status"] == "released"
@@ -530,6 +532,7 @@ async def test_packs_keys_and_the_page_are_open_to_all_and_the_page_may_load_not
 
 async def test_a_database_that_is_away_is_503_without_its_address() -> None:
     app = create_app(Settings(database_url="postgresql://stackwatch:secret@127.0.0.1:1/none"))
+    app.state.context.pool.timeout = 0.5
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
