@@ -141,7 +141,8 @@ class Link:
             raise Unavailable("no connection to the broker")
         answer = self._awaited[mid] = asyncio.get_running_loop().create_future()
         try:
-            await asyncio.wait_for(answer, deadline_s)
+            async with asyncio.timeout(deadline_s):
+                await answer
         except TimeoutError as error:
             raise Unavailable(f"the broker did not acknowledge within {deadline_s:g} s") from error
         finally:

@@ -26,6 +26,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edge.link import Link
+from edge.waiting import set_within
 from plant import topics, wire
 from plant.errors import BadDocument, Fault, PlantError, Unavailable
 
@@ -162,8 +163,7 @@ class Orders:
             left = end - time.monotonic()
             if left <= 0:
                 raise Unavailable(f"no list of orders of version {version} after {deadline_s:g} s")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), left)
+            await set_within(self._changed, left)
         return self._current
 
     def _list_came(self, payload: bytes) -> None:
@@ -202,8 +202,7 @@ class Orders:
                     if listed is self._current:
                         self._acked = True
                         self._remember()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _ACK_RETRY_S)
+            await set_within(self._wake, _ACK_RETRY_S)
 
     def _ack(self, order: Order, version: int) -> bytes:
         seen_at = self._seen_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

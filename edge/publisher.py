@@ -22,6 +22,7 @@ from typing import Final
 
 from edge.link import Link, Will
 from edge.outbox import Outbox
+from edge.waiting import set_within
 from edge.window import DEFAULT_RESEND_AFTER_S, DEFAULT_SIZE, Window
 from plant import topics, wire
 from plant.errors import Unavailable, Undecodable
@@ -126,8 +127,7 @@ class Publisher:
             assert self._task is not None
             if self._task.done():
                 self._task.result()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), left)
+            await set_within(self._changed, left)
         return True
 
     async def _run(self) -> None:
@@ -140,8 +140,7 @@ class Publisher:
                 except Unavailable as error:  # the outbox's disk: nothing was lost
                     logger.warning("outbox_unavailable", extra={"reason": str(error)})
                     pause_s = _RETRY_S
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause_s)
+                await set_within(self._wake, pause_s)
         finally:
             self._announce()
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plant.channels import NOT_RUNNING
-from plant.conversion import actual_to_standard, mass_kg, ppm_to_mg_m3, wet_to_dry
+from plant.conversion import ZERO_CELSIUS_K, actual_to_standard, mass_kg, ppm_to_mg_m3, wet_to_dry
 from plant.packs import Averaging
 from plant.periods import HOUR, MINUTE, Instants
 from plant.register import Stack
@@ -29,6 +29,7 @@ Truths = npt.NDArray[np.bool_]
 NORMAL: Final = ord("N")
 OVER_RANGE: Final = ord("T")
 MINUTES: Final = HOUR // MINUTE
+LARGEST: Final = 1e12  #: beyond it nothing is measured: a broken instrument, and sums that could overflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ class HourMeans:
     not_running_minutes: Counts
     over_range_minutes: Counts
     claimed_minutes: Counts
+    accepted_off_minutes: Counts  #: not running by an accepted mark, whatever the rows say
     mean: Values  #: mg/m3, dry, standard state, at measured oxygen
     o2: Values  #: vol %, dry, over the same minutes
     mass_kg: Values
@@ -197,7 +199,8 @@ def _average(
     # Any row covers, whatever its flag or value: what is left out then, a claim of the plant's took out.
     present = per_minute(seconds.astype(np.float64)) >= method.averaging.min_minute_cover * 60
     flagged = per_minute(reading.flagged[row].astype(np.float64)) > 0
-    said_stopped = not_running & ~grid.claimed(accepted, of_source=True)
+    accepted_off = grid.claimed(accepted, of_source=True)
+    said_stopped = not_running & ~accepted_off
     claimed = present & ~valid & ((flagged & ~device) | said_stopped)
 
     hour = np.arange(n) // MINUTES
@@ -209,7 +212,8 @@ def _average(
     stopped = per_hour(not_running)
     touched = _touched(row, minute // MINUTES, rows.sampled_at.size, grid.n_hours)
     mean = _mean(minute_mean, valid, hour, grid.n_hours)
-    flow = _minute_mean(rows.value("flow"), rows.flag("flow") == NORMAL, row, minute, n)
+    possible_flow = _possible(rows.value("flow"), above=-LARGEST, below=LARGEST)
+    flow = _minute_mean(possible_flow, rows.flag("flow") == NORMAL, row, minute, n)
     hour_is_valid = (stopped < method.averaging.not_running_minutes) & (
         valid_minutes >= method.averaging.min_valid_minutes
     )
@@ -222,6 +226,7 @@ def _average(
         not_running_minutes=stopped,
         over_range_minutes=per_hour(over_range),
         claimed_minutes=per_hour(claimed),
+        accepted_off_minutes=per_hour(accepted_off),
         mean=mean,
         o2=_mean(minute_o2, valid & ~np.isnan(minute_o2), hour, grid.n_hours),
         mass_kg=np.where(
@@ -259,11 +264,14 @@ def _reading(rows: Rows, pollutant: str, stack: Stack, method: Method) -> _Readi
 
     def bound(name: str) -> Values:
         """The channel; over range, its value or the range's upper end, whichever is higher."""
-        value = rows.value(name)
+        value = _possible(rows.value(name), above=-LARGEST, below=LARGEST)
         upper = stack.channel(name).range
         if upper is None:
             return value
         return np.where(rows.flag(name) == OVER_RANGE, np.fmax(value, upper[1]), value)
+
+    # A gas state that cannot be gives no value: dividing by it would make a high value a low one.
+    moisture = _possible(bound("moisture"), above=-100.0, below=100.0)
 
     value = bound(pollutant)
     if channel.unit == "ppm":
@@ -271,12 +279,14 @@ def _reading(rows: Rows, pollutant: str, stack: Stack, method: Method) -> _Readi
     if channel.actual_state:
         # Static pressure is small beside the barometer's; a stack that does not send it is taken as level with it.
         pressure = np.nan_to_num(rows.value("pressure"), nan=0.0)
-        value = actual_to_standard(value, bound("temperature"), pressure, stack.ambient_pressure_pa)
+        pressure = _possible(pressure, above=-stack.ambient_pressure_pa, below=LARGEST)
+        temperature = _possible(bound("temperature"), above=-ZERO_CELSIUS_K, below=LARGEST)
+        value = actual_to_standard(value, temperature, pressure, stack.ambient_pressure_pa)
     if channel.wet:
-        value = wet_to_dry(value, bound("moisture"))
+        value = wet_to_dry(value, moisture)
     o2 = bound("o2")
     if oxygen.wet:
-        o2 = wet_to_dry(o2, bound("moisture"))
+        o2 = wet_to_dry(o2, moisture)
 
     flags = [rows.flag(name) for name in (pollutant, *sorted(correctors))]
     usable = np.ones(rows.sampled_at.size, dtype=bool)
@@ -287,8 +297,15 @@ def _reading(rows: Rows, pollutant: str, stack: Stack, method: Method) -> _Readi
         usable &= (flag == NORMAL) | ((flag == OVER_RANGE) & bounds_from_below)
         over_range |= (flag == OVER_RANGE) & bounds_from_below
     counted = usable & ~np.isnan(value)
-    o2_usable = (rows.flag("o2") == NORMAL) | (rows.flag("o2") == OVER_RANGE)
+    o2_usable = np.ones(rows.sampled_at.size, dtype=bool)
+    for name in ("o2", "moisture") if oxygen.wet else ("o2",):
+        o2_usable &= (rows.flag(name) == NORMAL) | (rows.flag(name) == OVER_RANGE)
     return _Reading(value, o2, o2_usable, counted, over_range & usable, ~usable | over_range)
+
+
+def _possible(value: Values, *, above: float, below: float) -> Values:
+    """*value* where it lies between the two, else NaN."""
+    return np.where((value > above) & (value < below), value, np.nan)
 
 
 def _first_valid(ranked: Sequence[HourMeans], grid: _Grid) -> HourMeans:
@@ -321,6 +338,7 @@ def _no_hours(grid: _Grid) -> HourMeans:
         not_running_minutes=none,
         over_range_minutes=none,
         claimed_minutes=none,
+        accepted_off_minutes=none,
         mean=nan,
         o2=nan,
         mass_kg=nan,

@@ -115,10 +115,9 @@ def judge_hours(
 
 
 def _claimed(means: HourMeans, pack: Pack, reason: npt.NDArray[np.object_]) -> Truths:
-    """Hours that would have been decided but for flags and states that no agency accepted."""
+    """Hours that only flags and states that no agency accepted excluded, or left undecided."""
     rule = pack.averaging
-    without_claims = means.not_running_minutes - means.claimed_minutes
-    excluded = (reason == Reason.NOT_RUNNING) & (without_claims < rule.not_running_minutes)
+    excluded = (reason == Reason.NOT_RUNNING) & (means.accepted_off_minutes < rule.not_running_minutes)
     with_claimed = means.valid_minutes + means.claimed_minutes >= rule.min_valid_minutes
     undecided = (reason == Reason.TOO_FEW_MINUTES) & with_claimed
     claimed: Truths = excluded | undecided | (reason == Reason.OVER_RANGE)

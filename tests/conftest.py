@@ -87,6 +87,17 @@ def _template(admin_database_url: str) -> Iterator[str]:
     name = f"template_{secrets.token_hex(6)}"
     with _database(admin_database_url, name) as url:
         asyncio.run(migrate(url))
+        # Nobody may be connected while it is copied; TimescaleDB's scheduler would come back.
+        _execute(
+            admin_database_url,
+            sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)),
+        )
+        _execute(
+            admin_database_url,
+            sql.SQL("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}").format(
+                sql.Literal(name)
+            ),
+        )
         yield name
 
 

@@ -8,7 +8,6 @@ clock may be wound forward (`Simulation.advance_to`) and the judges follow its n
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -22,6 +21,7 @@ from edge.orders import OrderList
 from edge.publisher import Publisher
 from edge.simulator.scenario import Scenario
 from edge.simulator.works import MINUTE_MS, MODES, Effect
+from edge.waiting import set_within
 from plant.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -122,8 +122,7 @@ class Simulation:
                 await self._make(min(target_ms, self._through_ms + block_ms))
                 continue
             pause_s = (target_ms + MINUTE_MS - self.clock.now_ms()) / 1000 / self.clock.speed
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.005, min(_LONGEST_PAUSE_S, pause_s)))
+            await set_within(self._wake, max(0.005, min(_LONGEST_PAUSE_S, pause_s)))
 
     async def advance_to(self, moment: datetime, *, deadline_s: float) -> None:
         """Wind the clock to *moment* and wait until every row before it has its receipt; else `Unavailable`."""
@@ -182,8 +181,7 @@ class Simulation:
             left_s = end_s - self._clock_s()
             if left_s <= 0:
                 raise Unavailable(f"the simulated works is {(moment_ms - self._through_ms) / 1000:g} s behind")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), left_s)
+            await set_within(self._changed, left_s)
 
     def _knows(self, unit: str, mode: str) -> bool:
         ours = any(unit in stack.units for stack in self._plan.scenario.stacks)

@@ -45,7 +45,7 @@ class ReceiptingIngestor:
 
         client.on_connect = on_connect
         client.on_subscribe = lambda *_: subscribed.set()
-        client.on_message = lambda _client, _data, message: self._receive(message.topic, message.payload)
+        client.on_message = lambda _client, _data, message: self._receive(message.topic, bytes(message.payload))
         client.connect(self._url.hostname or "", self._url.port or 1883)
         client.loop_start()
         self._client = client

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fakes.polling import until
 from fakes.receipting import ReceiptingIngestor
 
 from edge.agent import open_edge
@@ -28,12 +28,6 @@ SITE, EDGE = "tangshan-1", "works"
 MINUTE_MS = 60_000
 #: A few hours into a month: there is little past to tell.
 NOW = datetime(2026, 11, 30, 16, 0, tzinfo=UTC) + timedelta(days=31)
-
-
-async def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def a_list(version: int, *units: str, key: Ed25519PrivateKey = KEY) -> bytes:
@@ -156,13 +150,13 @@ async def test_a_works_that_was_stopped_goes_on_as_if_it_had_not_been(
                 simulation = Simulation(plan, edge.publisher, now=NOW)
                 simulation.obey(ordered)
                 task = asyncio.create_task(simulation.run(), name="works")
-                await until(lambda: simulation.through_ms > 0)  # noqa: B023
+                await until(lambda: simulation.through_ms > 0)
                 target = NOW + timedelta(days=days)
                 if days == 6:
                     await simulation.advance_to(target, deadline_s=120)
                 else:
                     simulation.clock.wind_to(round(target.timestamp() * 1000))
-                    await until(lambda: edge.publisher.stats.settled_frames > 20)  # noqa: B023
+                    await until(lambda: edge.publisher.stats.settled_frames > 20)
                 task.cancel()
                 await asyncio.wait([task], timeout=10)
         through_ms = simulation.through_ms

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from fakes.polling import until
 from fakes.receipting import ReceiptingIngestor
 
 from edge.agent import open_edge
@@ -30,13 +31,6 @@ from plant.settings import Settings
 pytestmark = pytest.mark.anyio
 
 SITE, EDGE = "tangshan-1", "edge-1"
-
-
-async def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> None:
-    """Poll *condition*; fail the test when it does not come true in time."""
-    async with asyncio.timeout(deadline_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def columns(*times: int) -> dict[str, Any]:
@@ -198,9 +192,6 @@ from plant.settings import Settings
 async def main(url, root, folder):
     settings = Settings(mqtt_url=url, topic_root=root)
     async with open_edge(settings, site="tangshan-1", edge="edge-1", folder=Path(folder)) as edge:
-        while not edge.publisher.stats.connected:
-            await asyncio.sleep(0.02)
-        print("connected", flush=True)
         await asyncio.sleep(60)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -211,13 +202,13 @@ async def test_a_killed_edge_is_reported_offline_by_its_last_will(
     mqtt_url: str, topic_root: str, tmp_path: Path
 ) -> None:
     with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
-        with subprocess.Popen(
-            [sys.executable, "-c", _KILLED, mqtt_url, topic_root, str(tmp_path)], stdout=subprocess.PIPE
-        ) as child:
-            assert child.stdout is not None
-            await asyncio.to_thread(child.stdout.readline)
+        arguments = ("-c", _KILLED, mqtt_url, topic_root, str(tmp_path))
+        child = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+        try:
             await until(lambda: bool(ingestor.states) and ingestor.states[-1]["online"] is True)
+        finally:
             child.kill()
+            await child.communicate()
         await until(lambda: ingestor.states[-1]["online"] is False)
 
 

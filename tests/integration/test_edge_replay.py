@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from fakes.polling import until
 from fakes.receipting import ReceiptingIngestor
 
 from edge.agent import open_edge
@@ -85,20 +85,23 @@ async def test_a_replay_killed_at_any_instant_goes_on_and_ends_the_same(
     mqtt_url: str, topic_root: str, tmp_path: Path
 ) -> None:
     rng, kills = Random(20_261_121), 0
-    command = [sys.executable, "-c", _REPLAY, str(TRACE), mqtt_url, topic_root, str(tmp_path)]
+    arguments = ("-c", _REPLAY, str(TRACE), mqtt_url, topic_root, str(tmp_path))
     with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
-        while True:
-            with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        finished = False
+        while not finished:
+            child = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+            try:
                 assert child.stdout is not None
-                await asyncio.to_thread(child.stdout.readline)
-                patience_s = rng.uniform(0.0, 0.4) if kills < 8 else 60
-                try:
-                    assert await asyncio.to_thread(child.wait, patience_s) == 0
-                except subprocess.TimeoutExpired:
+                assert await child.stdout.readline() == b"started\n"
+                async with asyncio.timeout(rng.uniform(0.0, 0.4) if kills < 8 else 60):
+                    finished = await child.wait() == 0
+                    assert finished
+            except TimeoutError:
+                kills += 1
+            finally:
+                if child.returncode is None:
                     child.kill()
-                    kills += 1
-                else:
-                    break
+                await child.communicate()
         assert kills >= 3
         assert stored_nox(ingestor) == expected_nox()
 
@@ -109,9 +112,7 @@ async def test_a_replay_waits_for_an_ingestor_that_is_away_and_holds_little(
     settings = Settings(mqtt_url=mqtt_url, topic_root=topic_root)
     async with open_edge(settings, site="power-1", edge="replay", folder=tmp_path) as edge:
         task = asyncio.create_task(replay(gas_turbine(rows_per_frame=10), edge.outbox, edge.publisher), name="replay")
-        async with asyncio.timeout(20):
-            while edge.outbox.waiting < 128 or edge.publisher.stats.in_flight < 64:
-                await asyncio.sleep(0.02)
+        await until(lambda: edge.outbox.waiting >= 128 and edge.publisher.stats.in_flight == 64)
         assert edge.outbox.waiting < 128 + 16
         with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
             await asyncio.wait_for(task, 60)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from edge.window import GAP_GRACE_S, PROBE_CEILING_S, Window
 from plant.wire import Receipt
 
@@ -41,7 +43,7 @@ def test_silence_sends_the_lowest_frame_as_a_probe_at_growing_intervals() -> Non
         now += wait
         probes.append((now, window.due(now)))
     assert [seqs for _, seqs in probes] == [[1]] * 6
-    gaps = [later - earlier for (earlier, _), (later, _) in zip(probes, probes[1:], strict=False)]
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(probes)]
     assert gaps == [10.0, 20.0, PROBE_CEILING_S, PROBE_CEILING_S, PROBE_CEILING_S]
 
 
