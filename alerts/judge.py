@@ -368,4 +368,3 @@ def _local_day(at_us: int, site: Site) -> date:
 def _number(value: float) -> float | None:
     number = float(value)
     return number if math.isfinite(number) else None
-

@@ -21,7 +21,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from alerts.enforcement.signing import Signer, load_signer
 from plant import topics, wire
-from plant.broker import broker_address
+from plant.broker import broker_of
 from plant.errors import Unavailable
 from plant.retry import delay_s
 from plant.settings import Settings
@@ -66,7 +66,7 @@ async def deliver(pool: AsyncConnectionPool[Connection], settings: Settings) -> 
         If the broker's address or the key that signs is not set or cannot be read.
     """
     settings.require("database_url", "mqtt_url", "order_key_file")
-    broker_address(settings.mqtt_url)
+    broker_of(settings)
     deliverer = _Deliverer(pool=pool, settings=settings, signer=load_signer(settings.order_key_file))
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_keep_beating(deliverer), name="outgoing: beat")
@@ -174,12 +174,8 @@ def _address(site: str) -> str:
 
 
 def _client(settings: Settings) -> aiomqtt.Client:
-    address = broker_address(settings.mqtt_url)
-    tls = aiomqtt.TLSParameters(
-        ca_certs=settings.mqtt_ca_file or None,
-        certfile=settings.mqtt_cert_file or None,
-        keyfile=settings.mqtt_key_file or None,
-    )
+    address = broker_of(settings)
+    tls = aiomqtt.TLSParameters(ca_certs=address.ca_file, certfile=address.cert_file, keyfile=address.key_file)
     return aiomqtt.Client(
         address.host,
         address.port,

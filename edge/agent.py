@@ -15,12 +15,13 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from edge.link import Link, address_from
+from edge.link import Link
 from edge.orders import Orders
 from edge.outbox import DEFAULT_MAX_BYTES, POLICIES, Outbox, Policy
 from edge.publisher import Publisher, will
 from edge.trace import ReplayPlan, parse_step, parse_time, plan_replay
 from edge.window import DEFAULT_SIZE
+from plant.broker import broker_of
 from plant.errors import BadDocument, Fault
 from plant.reading import Reader
 from plant.settings import Settings
@@ -67,12 +68,7 @@ async def open_edge(
 ) -> AsyncIterator[Edge]:
     """The edge *edge* of *site*, connecting by itself for as long as it is open. *folder* keeps its memory."""
     settings.require("mqtt_url")
-    address = address_from(
-        settings.mqtt_url,
-        ca_file=settings.mqtt_ca_file,
-        cert_file=settings.mqtt_cert_file,
-        key_file=settings.mqtt_key_file,
-    )
+    address = broker_of(settings)
     version, root = installed_version(), settings.topic_root
     with Outbox(folder / f"{site}.{edge}.sqlite", max_bytes=max_bytes, policy=policy) as outbox:
         link = Link(

@@ -13,39 +13,24 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from plant.errors import BadDocument, Fault, Unavailable
+from plant.broker import BrokerAddress
+from plant.errors import Unavailable
 from plant.retry import delay_s
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[bytes], None]
 
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _CONNECT_TIMEOUT_S: Final = 5.0
 _KEEPALIVE_S: Final = 15  # a half-open connection is noticed within 1.5 of it
 _STABLE_S: Final = 10.0  # a connection that lasted so long ends the growing of delays
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where the broker is and who we are there; the password stays out of the repr."""
-
-    host: str
-    port: int
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    tls: bool = False
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +41,12 @@ class Will:
     payload: bytes
 
 
-def address_from(url: str, *, ca_file: str = "", cert_file: str = "", key_file: str = "") -> Address:
-    """The address in `mqtt://user:password@host:port` or `mqtts://...`; `BadDocument` where it is none."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise BadDocument("broker", [Fault("url", str(error))]) from error
-    if parts.scheme not in _PORTS or not host:
-        raise BadDocument("broker", [Fault("url", "must be mqtt://[user:password@]host[:port] or mqtts://...")])
-    return Address(
-        host=host,
-        port=port or _PORTS[parts.scheme],
-        user=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        tls=parts.scheme == "mqtts",
-        ca_file=ca_file,
-        cert_file=cert_file,
-        key_file=key_file,
-    )
-
-
 class Link:
     """Holds a connection while it is entered. Use from one event loop only."""
 
     def __init__(
         self,
-        address: Address,
+        address: BrokerAddress,
         *,
         client_id: str,
         rng: Random,
@@ -210,8 +174,8 @@ class Link:
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(self._max_unacknowledged)
         client.max_queued_messages_set(self._max_unacknowledged)
-        if address.user is not None:
-            client.username_pw_set(address.user, address.password)
+        if address.username is not None:
+            client.username_pw_set(address.username, address.password)
         if self._will is not None:
             client.will_set(self._will.topic, self._will.payload, qos=1, retain=True)
 
@@ -244,7 +208,7 @@ class Link:
 
         def connect() -> None:
             if address.tls:
-                client.tls_set(address.ca_file or None, address.cert_file or None, address.key_file or None)
+                client.tls_set(address.ca_file, address.cert_file, address.key_file)
             client.connect(address.host, address.port, _KEEPALIVE_S)
 
         connecting = asyncio.ensure_future(asyncio.to_thread(connect))

@@ -76,6 +76,7 @@ class Publisher:
         self._window = Window(window, resend_after_s=resend_after_s)
         self._receipts: deque[wire.Receipt] = deque(maxlen=_RECEIPTS_HELD)
         self._connection = 0
+        self._settling = False  # the outbox is ahead of our own counts
         self._session = outbox.session
         self._state_due_s = 0.0
         self._sent = self._settled_frames = self._settled_rows = self._refused_rows = 0
@@ -120,7 +121,7 @@ class Publisher:
     async def room(self, frames: int, *, deadline_s: float) -> bool:
         """Wait until fewer than *frames* wait for a receipt: what holds a source back. False if they do not."""
         end = self._clock_s() + deadline_s
-        while self.outbox.waiting >= frames:
+        while self._settling or self.outbox.waiting >= frames:
             left = end - self._clock_s()
             if left <= 0:
                 return False
@@ -186,14 +187,18 @@ class Publisher:
         receipt = _merged(taken, self.outbox.session)
         if receipt is None:
             return
+        self._settling = True
         try:
             settled = await asyncio.to_thread(self.outbox.settle, receipt, sent_through=self._window.sent_through)
         except Unavailable:
             self._receipts.extendleft(reversed(taken))
             raise
+        finally:
+            self._settling = False
         if self.outbox.session != self._session:
             self._session = self.outbox.session
             self._window.renumbered()
+            self._announce()
             return
         self._window.receipted(receipt, self._clock_s())
         self._settled_frames += settled.frames

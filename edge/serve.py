@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.agent import Edge, open_edge, read_agent_file
-from edge.link import address_from
 from edge.orders import public_key_from
 from edge.replay import replay
 from edge.trace import ReplayPlan
+from plant.broker import broker_of
 from plant.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def serve(settings: Settings, agent_file: Path) -> None:
 def check(settings: Settings, agent_file: Path) -> str:
     """One line on what the agent would do; `BadDocument` with every fault."""
     settings.require("mqtt_url")
-    address_from(settings.mqtt_url)
+    broker_of(settings)
     if settings.order_public_key:
         public_key_from(settings.order_public_key)
     plan = read_agent_file(agent_file)

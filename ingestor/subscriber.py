@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ingestor.intake import Incoming, OwedReceipt
 from plant import topics
-from plant.broker import broker_address
+from plant.broker import broker_of
 from plant.settings import Settings
 from plant.wire import receipt_bytes
 
@@ -102,7 +102,7 @@ class Subscriber:
         self._subscriptions: set[int] = set()
         self.subscribed = threading.Event()
         self.refusal: str | None = None
-        address = broker_address(settings.mqtt_url)
+        address = broker_of(settings)
         self._address = address
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -116,11 +116,7 @@ class Subscriber:
         if address.username is not None:
             client.username_pw_set(address.username, address.password)
         if address.tls:
-            client.tls_set(
-                ca_certs=settings.mqtt_ca_file or None,
-                certfile=settings.mqtt_cert_file or None,
-                keyfile=settings.mqtt_key_file or None,
-            )
+            client.tls_set(address.ca_file, address.cert_file, address.key_file)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect

@@ -105,7 +105,7 @@ SELECT alert_id, 'acknowledged', document FROM alert_document WHERE alert_id = %
 """
 
 # The stage owns the one sequencer; this wakes it, and its polling would do alone.
-_WAKE_STAGE: Final[LiteralString] = "SELECT pg_notify('rejudge', '')"
+_WAKE_SEQUENCER: Final[LiteralString] = "SELECT pg_notify('event', '')"
 
 _FEED: Final[LiteralString] = """
 SELECT feed_number AS number, event, document FROM alert_event
@@ -186,7 +186,7 @@ async def acknowledge(conn: Connection, alert_id: str, *, by: str, note: str) ->
         raise IllegalTransition(f"alert {alert_id}", row[0], "acknowledge")
     await conn.execute(_ACKNOWLEDGE, {"alert_id": alert_id, "by": by, "note": note})
     await conn.execute(_NOTE_EVENT, [alert_id])
-    await conn.execute(_WAKE_STAGE)
+    await conn.execute(_WAKE_SEQUENCER)
 
 
 async def feed_after(conn: Connection, number: int, *, limit: int) -> Sequence[FeedEvent]:

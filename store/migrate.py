@@ -16,9 +16,7 @@ import psycopg
 
 from plant.errors import PlantError
 
-_NAME: Final = re.compile(
-    r"(?P<number>\d{4})_(?P<title>[a-z_]+)(\.(?P<condition>timescale|timescale-community))?\.sql"
-)
+_NAME: Final = re.compile(r"(?P<number>\d{4})_(?P<title>[a-z_]+)(\.(?P<condition>timescale|timescale-community))?\.sql")
 _LOCK: Final = 7_274_001  # any two migrations of one database take turns
 
 _LEDGER: Final[LiteralString] = """
@@ -61,18 +59,14 @@ def migrations() -> list[Migration]:
 
 async def migrate(database_url: str) -> list[str]:
     """Apply what is missing to the database at *database_url*; the names of what was applied."""
-    async with await psycopg.AsyncConnection.connect(
-        database_url, autocommit=True, connect_timeout=10
-    ) as conn:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, connect_timeout=10) as conn:
         await conn.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         await conn.execute(_LEDGER)
         cursor = await conn.execute("SELECT number FROM schema_migration")
         done = {row[0] for row in await cursor.fetchall()}
         known = migrations()
         if done - {migration.number for migration in known}:
-            raise SchemaTooNew(
-                f"the schema has migration {max(done)}, this stackwatch knows {known[-1].number}"
-            )
+            raise SchemaTooNew(f"the schema has migration {max(done)}, this stackwatch knows {known[-1].number}")
         conditions = await _conditions(conn)
         applied = []
         for migration in known:

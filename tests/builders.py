@@ -177,9 +177,7 @@ async def put_register(pool: AsyncConnectionPool[Connection], text: str) -> list
         return await import_register(conn, tables, by="test")
 
 
-def minutes(
-    start: str, n: int, *, stack: str = "DA001", step_s: int = 60, **values: Any
-) -> list[dict[str, Any]]:
+def minutes(start: str, n: int, *, stack: str = "DA001", step_s: int = 60, **values: Any) -> list[dict[str, Any]]:
     """*n* rows of *stack* from *start*, one each *step_s* seconds, all with *values*."""
     first = datetime.fromisoformat(start)
     return [

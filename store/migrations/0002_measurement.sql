@@ -29,6 +29,7 @@ CREATE TABLE batch_hour (  -- the books: what became of the rows of a message, b
     quarantined integer NOT NULL DEFAULT 0,
     PRIMARY KEY (batch_id, hour)
 );
+CREATE INDEX batch_hour_hour ON batch_hour (hour);
 
 CREATE TABLE measurement (
     stack_id integer NOT NULL,

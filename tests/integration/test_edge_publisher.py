@@ -21,10 +21,11 @@ from fakes.polling import until
 from fakes.receipting import ReceiptingIngestor
 
 from edge.agent import open_edge
-from edge.link import Link, address_from
+from edge.link import Link
 from edge.outbox import Outbox
 from edge.publisher import Publisher
 from plant import topics, wire
+from plant.broker import broker_address
 from plant.errors import Unavailable
 from plant.settings import Settings
 
@@ -46,7 +47,7 @@ async def publishing(
     url: str, root: str, path: Path, *, window: int = 16, resend_after_s: float = 5.0
 ) -> AsyncIterator[tuple[Outbox, Publisher]]:
     with Outbox(path) as outbox:
-        link = Link(address_from(url), client_id=f"edge-{root.replace('/', '-')}", rng=Random(1))
+        link = Link(broker_address(url), client_id=f"edge-{root.replace('/', '-')}", rng=Random(1))
         publisher = Publisher(
             link,
             outbox,

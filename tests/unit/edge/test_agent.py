@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from edge.agent import read_agent_file
-from edge.link import address_from
 from edge.serve import check
 from edge.trace import Restamp
 from plant.errors import BadDocument
@@ -85,26 +84,6 @@ def test_checking_reports_what_the_agent_would_do(folder: Path) -> None:
     for settings in (Settings(), Settings(mqtt_url="http://x"), Settings(mqtt_url="mqtt://x", order_public_key="x")):
         with pytest.raises(BadDocument):
             check(settings, an_agent(folder))
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "port", "user", "tls"),
-    [
-        pytest.param("mqtt://broker", "broker", 1883, None, False, id="plain"),
-        pytest.param("mqtts://broker", "broker", 8883, None, True, id="tls"),
-        pytest.param("mqtt://edge%401:p%3Aw@[::1]:99", "::1", 99, "edge@1", False, id="everything"),
-    ],
-)
-def test_a_broker_url_is_read(url: str, host: str, port: int, user: str | None, tls: bool) -> None:
-    address = address_from(url)
-    assert (address.host, address.port, address.user, address.tls) == (host, port, user, tls)
-    assert "p:w" not in repr(address)
-
-
-@pytest.mark.parametrize("url", ["", "broker:1883", "http://broker", "mqtt://", "mqtt://broker:port", "mqtt://[::1"])
-def test_what_is_no_broker_url_is_refused(url: str) -> None:
-    with pytest.raises(BadDocument):
-        address_from(url)
 
 
 def test_an_agent_without_simulator_needs_no_numpy_and_no_pyarrow() -> None:

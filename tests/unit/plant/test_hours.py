@@ -148,7 +148,8 @@ def test_a_flag_of_moisture_holds_for_the_oxygen_it_dries_too() -> None:
     """One row of the minute carries a moisture in calibration: its oxygen may not enter the minute's mean."""
     good = samples(300, step=12, so2=10.0, o2=15.2, moisture=8.0)
     bad = [
-        Sample(at, {"so2": 10.0, "o2": 15.2, "moisture": 90.0}, 12, flags={"moisture": "C"}) for at in range(6, 3600, 60)
+        Sample(at, {"so2": 10.0, "o2": 15.2, "moisture": 90.0}, 12, flags={"moisture": "C"})
+        for at in range(6, 3600, 60)
     ]
     stack = a_stack(o2=WET)
     assert judge(good + bad, stack=stack).means.o2[0] == pytest.approx(15.2 / 0.92)
@@ -328,9 +329,7 @@ def test_hours_agree_with_the_worked_vectors(
     pollutant: str, value: float, channel: Channel, mean: float, corrected: float
 ) -> None:
     stack = a_stack(ambient_pressure_pa=100_800.0, o2=WET, **{pollutant: channel})
-    rows = samples(
-        60, moisture=8.0, o2=15.2, temperature=120.0, pressure=-300.0, **{pollutant: value}
-    )
+    rows = samples(60, moisture=8.0, o2=15.2, temperature=120.0, pressure=-300.0, **{pollutant: value})
     judged = judge(rows, pollutant, stack=stack)
     assert judged.means.mean[0] == pytest.approx(mean, abs=0.001)
     assert judged.means.o2[0] == pytest.approx(16.522, abs=0.001)
@@ -541,9 +540,7 @@ def test_hours_judged_one_by_one_are_bit_equal_to_hours_judged_together(
     order = [0, 1, 2]
     rng.shuffle(order)
     for hour in order:
-        alone = average_hours(
-            rows, "so2", stack, method, first=FIRST + hour * HOUR, n_hours=1, accepted=marks
-        )
+        alone = average_hours(rows, "so2", stack, method, first=FIRST + hour * HOUR, n_hours=1, accepted=marks)
         assert bits(alone, 0) == bits(together, hour)
 
 
