@@ -98,13 +98,16 @@ def receipt_from(payload: bytes) -> Receipt:
     """The receipt in *payload*; `Undecodable` where it is none."""
     try:
         document = json.loads(payload)
+        refused = tuple(document.get("refused", ()))
+        if not all(isinstance(item, dict) for item in refused):
+            raise TypeError("refused must hold tables")
         return Receipt(
             session=str(document["session"]),
             through=int(document["through"]),
             also=tuple(int(seq) for seq in document.get("also", ())),
-            refused=tuple(document.get("refused", ())),
+            refused=refused,
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise Undecodable(f"receipt: {error!r}") from error
 
 

@@ -87,7 +87,7 @@ async def until(what: str, ask: Callable[[], Any]) -> Any:
     """What *ask* gives once it gives something; `Unavailable` when it does not in time."""
     try:
         async with asyncio.timeout(STEP_S):
-            while not (answer := await ask()):
+            while not (answer := await ask()):  # noqa: ASYNC110 - asks an API
                 await asyncio.sleep(POLL_S)
             return answer
     except TimeoutError:
