@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -110,7 +112,7 @@ def test_the_manual_has_no_command_or_target_that_does_not_exist() -> None:
         shown = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
         if page.name == "CHANGELOG.md":
             shown = ""  # it names several in one breath
-        for words in re.findall(r"(?<![/\w-])stackwatch((?: [a-z]+)+)", shown):
+        for words in re.findall(r"(?<![\w-])stackwatch((?: [a-z]+)+)", shown):
             first, *more = words.split()
             name = f"stackwatch {first}"
             assert name in known, f"{called(page)}: {name}"
@@ -317,3 +319,32 @@ def _results(heading: str) -> dict[str, str]:
     """First to last column of the first table under *heading* of the page about judging."""
     section = text_of("docs/judging.md").partition(heading)[2].partition("\n## ")[0]
     return {row[0]: row[-1] for row in rows_of(section)}
+
+
+#: What each extra brings, by the name that is imported.
+BROUGHT: Mapping[str, frozenset[str]] = {
+    "edge": frozenset({"paho", "cryptography"}),
+    "ingestor": frozenset({"paho", "psycopg", "psycopg_pool", "pydantic", "numpy"}),
+    "alerts": frozenset({"aiomqtt", "paho", "psycopg", "psycopg_pool", "numpy", "cryptography"}),
+    "api": frozenset(
+        {"fastapi", "starlette", "uvicorn", "pydantic", "psycopg", "psycopg_pool", "numpy", "cryptography"}
+    ),
+}
+_IMPORT_WITHOUT: Final = """
+import sys
+name, *missing = sys.argv[1:]
+sys.modules.update(dict.fromkeys(missing))
+import stackwatch.cli
+__import__(f"{name}.serve")
+"""
+
+
+@pytest.mark.parametrize("process", BROUGHT)
+def test_a_process_needs_its_own_extra_only(process: str) -> None:
+    everything = {"pyarrow"}.union(*BROUGHT.values())
+    missing = sorted(everything - BROUGHT[process])
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT_WITHOUT, process, *missing], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"`pip install '.[{process}]'`" in text_of("README.md")
