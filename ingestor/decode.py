@@ -40,6 +40,7 @@ _ROW_KEYS: Final = (
     "revision",
     "sent_at",
 )
+_NO_CHANNEL: Final = frozenset({*_HEAD, *_ROW_KEYS})
 _LOW: Final = re.compile(rb'"low"\s*:\s*\d+\s*,?')
 _LAST_MS: Final = 7_258_118_400_000  # the year 2200: a later time is a broken clock, at a simulated site too
 _CHANNEL_NAME: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,64}")
@@ -140,7 +141,7 @@ def decode(
     session, seq = _frame_identity(head)
     sent_at = _head(head, "sent_at", _instant, None)
     newest = None if site.simulated or any_time else received_at + AHEAD_US
-    checker = _Checker(site=site, newest=newest, sent_at=sent_at)
+    checker = _Checker(site=site, speaker=speaker, newest=newest, sent_at=sent_at)
     good, refused = checker.check(rows, n_rows)
     return Message(
         site_id=site.site_id,
@@ -200,11 +201,7 @@ def _rows_of(document: Any) -> tuple[Mapping[str, Any], Columns | list[Any], int
     if not isinstance(document, dict):
         raise Undecodable(f"a measurement is a JSON object, a list of them or a frame, not {_shown(document)}")
     if not isinstance(document.get("stack"), list) and not isinstance(document.get("sampled_at"), list):
-        return (
-            document,
-            [{key: value for key, value in document.items() if key not in _HEAD or key == "sent_at"}],
-            1,
-        )
+        return document, [document], 1
     return document, *_columns_of(document)
 
 
@@ -259,9 +256,16 @@ def _flags_by_row(flags: Any, n_rows: int) -> list[Any]:
 
 def _check_speaker(head: Mapping[str, Any], speaker: Speaker) -> None:
     """The topic says who speaks; a payload that names another is refused."""
+    try:
+        _named_speaker(head, speaker)
+    except _Bad as error:
+        raise Undecodable(f"payload {error}") from error
+
+
+def _named_speaker(named: Mapping[str, Any], speaker: Speaker) -> None:
     for key, name in (("site", speaker.site), ("edge", speaker.edge)):
-        if head.get(key) is not None and head[key] != name:
-            raise Undecodable(f"payload names {key} {_shown(head[key])}, its topic says {name!r}")
+        if named.get(key) is not None and named[key] != name:
+            raise _Bad(f"names {key} {_shown(named[key])}, its topic says {name!r}")
 
 
 def _frame_identity(head: Mapping[str, Any]) -> tuple[str | None, int | None]:
@@ -285,13 +289,16 @@ def _head(head: Mapping[str, Any], key: str, read: Callable[[Any], Value], defau
         raise Undecodable(f"{key} {error}") from error
 
 
-def _count(low: int) -> Callable[[Any], int]:
+def _count(low: int, most: int = (1 << 62) - 1) -> Callable[[Any], int]:
     def read(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 1 << 62:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= most:
             raise _Bad(f"{_shown(value)} is not a whole number from {low}")
         return value
 
     return read
+
+
+_revision = _count(0, (1 << 31) - 1)  # what its column holds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -299,6 +306,7 @@ class _Checker:
     """Checks the rows of one message against the register and the clock."""
 
     site: KnownSite
+    speaker: Speaker
     newest: int | None
     sent_at: int | None
     good: list[IncomingRow] = field(default_factory=list)
@@ -354,22 +362,24 @@ class _Checker:
             ahead_s = (sampled_at - self.newest + AHEAD_US) // SECOND
             raise _Bad(f"sampled_at is {ahead_s} s ahead of the system's clock")
         if values is None:
+            _named_speaker(row, self.speaker)
             for key in row:
                 _check_channel_name(key)
-            values = {key: _number(key, value) for key, value in row.items() if key not in _ROW_KEYS}
+            values = {key: _number(key, value) for key, value in row.items() if key not in _NO_CHANNEL}
         flag = _letter("flag", row.get("flag"), "N")
         return IncomingRow(
             known.stack_id,
             _instrument(row.get("instrument")),
             sampled_at,
             Version(
-                revision=0 if row.get("revision") is None else _named("revision", _count(0), row["revision"]),
+                revision=0 if row.get("revision") is None else _named("revision", _revision, row["revision"]),
                 sent_at=_named("sent_at", _instant, row["sent_at"]) if row.get("sent_at") is not None else self.sent_at,
                 interval_s=known.interval_s if row.get("interval_s") is None else _interval(row["interval_s"]),
                 flag=flag,
                 flags=_flags(row.get("flags"), flag),
                 state=_state(row.get("state")),
-                values={channel: value for channel, value in values.items() if value is not None},
+                # Adding zero leaves one zero: a value that is the same must have the same bytes.
+                values={channel: value + 0.0 for channel, value in values.items() if value is not None},
             ),
         )
 
@@ -463,7 +473,7 @@ def _flags(value: Any, flag: str) -> dict[str, str]:
         raise _Bad(f"flags {_shown(value)} is no table of flags by channel")
     for channel in value:
         _check_channel_name(channel)
-    letters = {channel: _letter(f"flags.{channel}", letter, "N") for channel, letter in value.items()}
+    letters = {channel: _letter(f"flags.{channel}", letter, flag) for channel, letter in value.items()}
     return {channel: letter for channel, letter in letters.items() if letter != flag}
 
 

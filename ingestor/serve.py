@@ -77,7 +77,7 @@ async def _gather(settings: Settings, inbox: Inbox) -> list[Delivery]:
     """A batch: what is there, and what comes until it is large or old enough."""
     batch = await inbox.take(BATCH_MESSAGES)
     size = sum(len(d.incoming.payload) for d in batch)
-    largest = settings.batch_rows * 64  # a row of eight channels takes about as many bytes in a frame
+    largest = settings.batch_kb * 1024
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.batch_age_ms / 1000
     while len(batch) < BATCH_MESSAGES and size < largest:

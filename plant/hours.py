@@ -183,18 +183,12 @@ def _average(
 
     counted = reading.counted[row]
     cover = per_minute(np.where(counted, seconds, 0).astype(np.float64))
-    n_counted = per_minute(counted.astype(np.float64))
-    total = per_minute(np.where(counted, reading.value[row], 0.0))
     device = grid.claimed(accepted, of_source=False)
     valid = (cover >= method.averaging.min_minute_cover * 60) & ~not_running & ~device
-    minute_mean = np.divide(total, n_counted, out=np.full(n, np.nan), where=n_counted > 0)
-
-    has_o2 = (reading.o2_usable & ~np.isnan(reading.o2))[row]
-    n_o2 = per_minute(has_o2.astype(np.float64))
-    total_o2 = per_minute(np.where(has_o2, reading.o2[row], 0.0))
-    minute_o2 = np.divide(total_o2, n_o2, out=np.full(n, np.nan), where=n_o2 > 0)
+    minute_mean = _mean(reading.value[row], counted, minute, n)
+    minute_o2 = _mean(reading.o2[row], (reading.o2_usable & ~np.isnan(reading.o2))[row], minute, n)
     if method.with_oxygen:
-        valid &= n_o2 > 0
+        valid &= ~np.isnan(minute_o2)
     over_range = (per_minute(reading.over_range[row].astype(np.float64)) > 0) & ~not_running & ~device
     # Any row covers, whatever its flag or value: what is left out then, a claim of the plant's took out.
     present = per_minute(seconds.astype(np.float64)) >= method.averaging.min_minute_cover * 60
@@ -213,7 +207,7 @@ def _average(
     touched = _touched(row, minute // MINUTES, rows.sampled_at.size, grid.n_hours)
     mean = _mean(minute_mean, valid, hour, grid.n_hours)
     possible_flow = _possible(rows.value("flow"), above=-LARGEST, below=LARGEST)
-    flow = _minute_mean(possible_flow, rows.flag("flow") == NORMAL, row, minute, n)
+    flow = _mean(possible_flow[row], ((rows.flag("flow") == NORMAL) & ~np.isnan(possible_flow))[row], minute, n)
     hour_is_valid = (stopped < method.averaging.not_running_minutes) & (
         valid_minutes >= method.averaging.min_valid_minutes
     )
@@ -348,19 +342,18 @@ def _no_hours(grid: _Grid) -> HourMeans:
     )
 
 
-def _minute_mean(value: Values, usable: Truths, row: Counts, minute: Counts, n: int) -> Values:
-    counted = (usable & ~np.isnan(value))[row]
-    count = np.bincount(minute, counted, n)
-    total = np.bincount(minute, np.where(counted, value[row], 0.0), n)
-    mean: Values = np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
-    return mean
+def _mean(value: Values, of: Truths, group: Counts, n_groups: int) -> Values:
+    """The mean of the values *of* each group, added up in their order; NaN where there are none.
 
-
-def _mean(minutes: Values, of: Truths, hour: Counts, n_hours: int) -> Values:
-    """The mean of the minutes *of* each hour, summed in their order; NaN where there are none."""
-    count = np.bincount(hour, of, n_hours)
-    total = np.bincount(hour, np.where(of, minutes, 0.0), n_hours)
-    mean: Values = np.divide(total, count, out=np.full(n_hours, np.nan), where=count > 0)
+    What is added up is the distance from the group's first value: equal values give that value to the last digit,
+    where a plain sum would show a reading of 61.2 as 61.19999999999994.
+    """
+    group, value = group[of], value[of]
+    count = np.bincount(group, None, n_groups)
+    first = np.full(n_groups, np.nan)
+    first[group[::-1]] = value[::-1]  # of several, the last one written stays: the first in order
+    distance = np.bincount(group, value - first[group], n_groups)
+    mean: Values = first + np.divide(distance, count, out=np.zeros(n_groups), where=count > 0)
     return mean
 
 

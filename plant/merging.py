@@ -96,7 +96,8 @@ def merge(versions: Iterable[Version]) -> Merged:
     flags: dict[str, str] = {}
     for channel in channels:
         counting = _counting(ranked, channel)
-        values[channel] = counting.values.get(channel)
+        if (value := counting.values.get(channel)) is not None:
+            values[channel] = value
         if counting.flag_of(channel) != first.flag:
             flags[channel] = counting.flag_of(channel)
     state = next((version.state for version in ranked if version.state is not None), None)

@@ -39,18 +39,6 @@ def hour_start(at_us: int, zone: ZoneInfo) -> int:
     return (at_us + offset) // HOUR * HOUR - offset
 
 
-def hour_starts(at_us: Instants, zone: ZoneInfo) -> Instants:
-    """`hour_start` of each instant."""
-    if not at_us.size:
-        return at_us
-    first, last = int(at_us.min()), int(at_us.max())
-    # Only what an offset leaves over after whole hours moves the cut, and it hardly ever changes.
-    if (_offset_us(first, zone) - _offset_us(last, zone)) % HOUR == 0:
-        rest = _offset_us(first, zone) % HOUR
-        return (at_us + rest) // HOUR * HOUR - rest
-    return np.array([hour_start(int(at), zone) for at in at_us], dtype=np.int64)
-
-
 def month_of(at_us: int, zone: ZoneInfo) -> date:
     """The first day of the local month that holds the instant *at_us*."""
     local = instant(at_us).astimezone(zone)

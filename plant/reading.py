@@ -90,7 +90,7 @@ class Reader:
         return self._read(
             key,
             default,
-            lambda v: Decimal(str(v)) if isinstance(v, int | float | Decimal) and not isinstance(v, bool) else None,
+            lambda v: Decimal(str(v)) if _number(v, -math.inf, math.inf) is not None else None,
             "a number",
             Decimal(0),
         )
@@ -158,7 +158,10 @@ class Reader:
 def _number(value: Any, low: float, high: float) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
-    number = float(value)
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):  # a signalling NaN
+        return None
     return number if math.isfinite(number) and low <= number <= high else None
 
 

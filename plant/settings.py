@@ -33,7 +33,7 @@ class Settings:
     http_port: int = _setting(8000, "port the API listens on", low=1, high=65535)
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     ingestor_id: str = _setting("ingestor-1", "name of this ingestor: its MQTT client id, one a process")
-    batch_rows: int = _setting(20_000, "rows after which a batch leaves", low=1, high=200_000)
+    batch_kb: int = _setting(1_024, "kilobytes of payload after which a batch leaves", low=1, high=65_536)
     batch_age_ms: int = _setting(50, "age after which a batch leaves", low=1, high=60_000)
     inbox_messages: int = _setting(2_000, "messages held before the broker is made to wait", low=1, high=100_000)
     stage_id: str = _setting("stage-1", "name of this rule stage, one a process")

@@ -19,6 +19,7 @@ RECEIPT: Final = "receipt"
 STATE: Final = "state"
 ORDER_ACK: Final = "order-ack"
 ORDERS: Final = "orders"
+SHOWN: Final = 200  #: characters of a topic that a message repeats; a broker may carry 65,535
 FROM_EDGES: Final = frozenset({DATA, STATE, ORDER_ACK})
 
 
@@ -35,12 +36,13 @@ def parse(root: str, topic: str) -> Speaker:
     """The speaker of *topic*; `Undecodable` where the topic is none that an edge may publish."""
     prefix = f"{root}/"
     levels = topic[len(prefix) :].split("/") if topic.startswith(prefix) else []
+    shown = topic if len(topic) <= SHOWN else f"{topic[:SHOWN]}..."
     if len(levels) != 3 or levels[2] not in FROM_EDGES:
-        raise Undecodable(f"topic {topic!r} is not {root}/SITE/EDGE/(data|state|order-ack)")
+        raise Undecodable(f"topic {shown!r} is not {root}/SITE/EDGE/(data|state|order-ack)")
     site, edge, kind = levels
     for what, name in (("site", site), ("edge", edge)):
         if not is_identifier(name):
-            raise Undecodable(f"topic {topic!r}: {what} {name!r} does not match [A-Za-z0-9_-]{{1,64}}")
+            raise Undecodable(f"topic {shown!r}: {what} does not match [A-Za-z0-9_-]{{1,64}}")
     return Speaker(site, edge, kind)
 
 

@@ -134,7 +134,8 @@ def _corrected(value: Values, o2: Values, base: float, at_ambient: float) -> Val
 def _mean_of_all(minutes: Values, of: Truths) -> Values:
     """The mean over the minutes *of* each hour; NaN where one of them could not be corrected."""
     count = of.sum(axis=1)
-    # cumsum adds in the order of the minutes, so that equal rows give bit-equal means.
-    total = np.cumsum(np.where(of, minutes, 0.0), axis=1)[:, -1]
-    mean: Values = np.divide(total, count, out=np.full(count.size, np.nan), where=count > 0)
+    first = minutes[np.arange(count.size), of.argmax(axis=1)]
+    # As in `plant.hours`: distances from the first value, added up in the order of the minutes.
+    distance = np.cumsum(np.where(of, minutes - first[:, None], 0.0), axis=1)[:, -1]
+    mean: Values = first + np.divide(distance, count, out=np.full(count.size, np.nan), where=count > 0)
     return mean

@@ -98,6 +98,8 @@ def receipt_from(payload: bytes) -> Receipt:
     """The receipt in *payload*; `Undecodable` where it is none."""
     try:
         document = json.loads(payload)
+        if not isinstance(document, dict):
+            raise TypeError("no JSON object")
         refused = tuple(document.get("refused", ()))
         if not all(isinstance(item, dict) for item in refused):
             raise TypeError("refused must hold tables")

@@ -24,11 +24,12 @@ app = typer.Typer(
     help="Watches the stacks of iron and steel works: readings over MQTT, hours and months judged, orders to suspend.",
     epilog=f"Settings in the environment (an unknown name with the prefix is an error):\n\n{_SETTINGS}",
     no_args_is_help=True,
+    rich_markup_mode=None,  # square brackets are ours: they show defaults
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-tokens = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True)
-packs = typer.Typer(help="The rule packs: limits as data.", no_args_is_help=True)
+tokens = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True, rich_markup_mode=None)
+packs = typer.Typer(help="The rule packs: limits as data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tokens, name="token")
 app.add_typer(packs, name="packs")
 

@@ -39,6 +39,16 @@ def settings(*, quiet: bool = False, **overrides: object) -> Settings:
     return read
 
 
+def handed_on() -> dict[str, str]:
+    """The environment's settings that the processes of an embedded system take over: all but addresses and keys."""
+    ours = ("DATABASE_URL", "MQTT_", "HTTP_", "ORDER_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and not name.removeprefix(PREFIX).startswith(ours)
+    }
+
+
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run *main* until it returns or SIGINT or SIGTERM cancels it.
 

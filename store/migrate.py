@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final, LiteralString
 
-import psycopg
-
 from plant.errors import PlantError
+from store.pool import Connection, connect
 
 _NAME: Final = re.compile(r"(?P<number>\d{4})_(?P<title>[a-z_]+)(\.(?P<condition>timescale|timescale-community))?\.sql")
 _LOCK: Final = 7_274_001  # any two migrations of one database take turns
@@ -59,7 +58,7 @@ def migrations() -> list[Migration]:
 
 async def migrate(database_url: str) -> list[str]:
     """Apply what is missing to the database at *database_url*; the names of what was applied."""
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True, connect_timeout=10) as conn:
+    async with await connect(database_url, name="migrate", autocommit=True) as conn:
         await conn.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         await conn.execute(_LEDGER)
         cursor = await conn.execute("SELECT number FROM schema_migration")
@@ -83,7 +82,7 @@ async def migrate(database_url: str) -> list[str]:
         return applied
 
 
-async def pending(conn: psycopg.AsyncConnection) -> list[str]:
+async def pending(conn: Connection) -> list[str]:
     """Migrations for every database that this one has not had."""
     cursor = await conn.execute("SELECT to_regclass('schema_migration') IS NOT NULL")
     row = await cursor.fetchone()
@@ -94,7 +93,7 @@ async def pending(conn: psycopg.AsyncConnection) -> list[str]:
     return [m.name for m in migrations() if m.condition is None and m.number not in done]
 
 
-async def _conditions(conn: psycopg.AsyncConnection) -> set[str | None]:
+async def _conditions(conn: Connection) -> set[str | None]:
     """Which kinds of migration this database can have."""
     cursor = await conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'")
     if await cursor.fetchone() is None:

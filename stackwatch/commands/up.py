@@ -32,7 +32,14 @@ async def up(
                 print(change, flush=True)
         await stack.set_sites(await _sites(stack.database_url))
 
-    stack = LocalStack(folder, http_port=http_port, mqtt_port=mqtt_port, mqtt_auth=mqtt_auth, prepare=prepare)
+    stack = LocalStack(
+        folder,
+        http_port=http_port,
+        mqtt_port=mqtt_port,
+        mqtt_auth=mqtt_auth,
+        settings_env=running.handed_on(),
+        prepare=prepare,
+    )
     async with stack:
         await stack.wait_healthy(HEALTHY_S)
         print(f"HTTP      {stack.http_url}", flush=True)

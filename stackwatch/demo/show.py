@@ -64,7 +64,12 @@ async def demo(
 
     try:
         screen.say("starting PostgreSQL, the broker, ingestor, rule stage and API ...")
-        stack = LocalStack(folder, http_port=port, settings_env={"STACKWATCH_TICK_S": f"{TICK_S}"}, prepare=prepare)
+        stack = LocalStack(
+            folder,
+            http_port=port,
+            settings_env={"STACKWATCH_TICK_S": f"{TICK_S}"} | running.handed_on(),
+            prepare=prepare,
+        )
         async with stack:
             await stack.wait_healthy(HEALTHY_S)
             _introduce(stack, tokens, screen)

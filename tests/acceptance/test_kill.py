@@ -24,9 +24,9 @@ from typing import Any, Final
 
 import psycopg
 import pytest
-from builders import GAS_TURBINE, POWER, gas_turbine_nox
 
 from alerts.rules.finding import Series, alert_id
+from builders import GAS_TURBINE, POWER, gas_turbine_nox
 from plant.periods import micros
 
 FIRST_HOUR: Final = "2025-01-01T00:00:00+08:00"

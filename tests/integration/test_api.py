@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.api_rows import PACK, T0, Rows, rows_in
 
 from api.app import create_app
 from api.routes import pages
+from fakes.api_rows import PACK, T0, Rows, rows_in
 from plant.settings import Settings
 
 pytestmark = pytest.mark.anyio

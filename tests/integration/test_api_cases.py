@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.api_rows import T0, Rows, rows_in
 
 from api.app import create_app
+from fakes.api_rows import T0, Rows, rows_in
 from plant.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fakes.api_rows import T0, Rows, rows_in
 
 from api.app import create_app
 from api.feed import Entry, Feed, Reader, matches
 from api.routes import live
 from api.serve import serve
+from fakes.api_rows import T0, Rows, rows_in
 from plant.errors import BadDocument
 from plant.settings import Settings
 from store.alerts import AlertFilter

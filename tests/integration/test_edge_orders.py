@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fakes.polling import until
-from fakes.receipting import ReceiptingIngestor
 
 from edge.agent import open_edge
 from edge.orders import OrderList
 from edge.simulator.run import Simulation, SimulationPlan
 from edge.simulator.scenario import load_scenario
+from fakes.polling import until
+from fakes.receipting import ReceiptingIngestor
 from plant import topics
 from plant.settings import Settings
 

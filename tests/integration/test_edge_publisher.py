@@ -17,13 +17,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from fakes.polling import until
-from fakes.receipting import ReceiptingIngestor
 
 from edge.agent import open_edge
 from edge.link import Link
 from edge.outbox import Outbox
 from edge.publisher import Publisher
+from fakes.polling import until
+from fakes.receipting import ReceiptingIngestor
 from plant import topics, wire
 from plant.broker import broker_address
 from plant.errors import Unavailable

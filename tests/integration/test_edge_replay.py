@@ -11,13 +11,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from fakes.polling import until
-from fakes.receipting import ReceiptingIngestor
 
 from edge.agent import open_edge
 from edge.replay import ReplayProgress, replay
 from edge.serve import serve
 from edge.trace import ReplayPlan, plan_replay
+from fakes.polling import until
+from fakes.receipting import ReceiptingIngestor
 from plant.settings import Settings
 
 pytestmark = pytest.mark.anyio

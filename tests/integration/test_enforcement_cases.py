@@ -10,12 +10,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from case_builders import ALL_AGENCY, LAW, NOW, PACK, REGION, SITE, a_works, an_alert, everything, hours, one
 
 from alerts.enforcement.commands import act
 from alerts.enforcement.documents import case_document, case_documents, case_export
 from alerts.enforcement.export import faults_of
 from alerts.enforcement.opening import open_case_for_month, open_for_alert, open_for_site, open_for_tip
+from case_builders import ALL_AGENCY, LAW, NOW, PACK, REGION, SITE, a_works, an_alert, everything, hours, one
 from plant.errors import BadDocument, IllegalTransition, NotFound, Refused, RoleMissing
 from plant.packs import pack
 from store import cases

@@ -169,7 +169,7 @@ async def test_the_caller_prepares_between_migration_and_the_first_process(data:
 async def test_processes_get_the_settings_of_this_stack_and_none_of_the_callers(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STACKWATCH_BATCH_ROWS", "7")
+    monkeypatch.setenv("STACKWATCH_BATCH_KB", "7")
     show = "import os\nfor k, v in os.environ.items():\n    if k.startswith('STACKWATCH_'): print(k, v)\nimport time\n"
     process = {"worker": [sys.executable, "-u", "-c", f"{show}print('done')\n{_IDLE}"]}
     log = data / "logs" / "worker.log"

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+
 from builders import POWER, a_frame, a_pipe, gas_turbine_nox, minutes
 
 pytestmark = pytest.mark.anyio
