@@ -246,6 +246,10 @@ def _flags_by_row(flags: Any, n_rows: int) -> list[Any]:
     if not isinstance(flags, dict):
         raise Undecodable(f"flags of a frame must be a table of lists by channel, not {_shown(flags)}")
     for channel, column in flags.items():
+        try:
+            _check_channel_name(channel)
+        except _Bad as error:
+            raise Undecodable(f"flags: {error}") from error
         if isinstance(column, list) and len(column) != n_rows:
             raise Undecodable(
                 f"lists of unequal length: sampled_at has {n_rows} entries, flags.{channel} {len(column)}"

@@ -27,7 +27,7 @@ from store.pool import Connection, transaction
 
 logger = logging.getLogger(__name__)
 
-RELEASES_AT_ONCE: Final = 20
+KEPT_TOPIC: Final = 400  #: characters; a broker may carry 65,535, an index takes fewer than 2,704 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +109,25 @@ class Intake:
             return await write.finish()
 
     async def release(self) -> int:
-        """Read again what somebody released from the quarantine; how many payloads that were."""
-        async with transaction(self.pool) as conn:
-            await self.known.refresh(conn)
-            write = _Write(conn, self)
-            items = await intake.released(conn, RELEASES_AT_ONCE)
-            for item in items:
-                await write.release(item)
-            if items:
+        """Read again the next payload that somebody released from the quarantine; how many that were, 1 or 0.
+
+        What the database cannot hold is held again: it must not stop what was released after it.
+        """
+        items: list[intake.Released] = []
+        try:
+            async with transaction(self.pool) as conn:
+                await self.known.refresh(conn)
+                write = _Write(conn, self)
+                items = await intake.released(conn, 1)
+                for item in items:
+                    await write.release(item)
                 await write.finish()
-            return len(items)
+        except psycopg.DataError as error:
+            async with transaction(self.pool) as conn:
+                for item in items:
+                    reason = f"the database cannot hold it: {error}"
+                    await intake.release_done(conn, item.quarantine_id, reason, item.refused)
+        return len(items)
 
 
 @dataclass(slots=True)
@@ -241,7 +250,7 @@ class _Write:
             await self._refused_batch(incoming, left, speaker, site)
         self.quarantined.append(
             Quarantined(
-                topic=incoming.topic,
+                topic=_kept(incoming.topic),
                 site_id=None if site is None else site.site_id,
                 edge=None if speaker is None else speaker.edge,
                 session=left.session,
@@ -299,29 +308,36 @@ class _Write:
             return
         assert site is not None
         still = [refusal for refusal in message.refused if item.rows is None or refusal.row in item.rows]
-        rows = message.rows if item.rows is None else _only(message, item.rows)
-        # Its frame is in the books already, as quarantined: what is released now is a message of its own.
-        batch_id, _ = await intake.put_batch(
-            self.conn,
-            NewBatch(
-                site_id=site.site_id,
-                edge=speaker.edge,
-                session=None,
-                seq=None,
-                digest=message.digest,
-                low=1,
-                rows_before=0,
-                dropped_before=0,
-                sent_at=message.sent_at,
-                received_at=incoming.received_at,
-                rows=len(rows),
-                ingestor=self.owner.ingestor,
-            ),
+        known = await intake.batch_of(
+            self.conn, site.site_id, message.edge, message.session, message.seq, message.digest
         )
-        self.add_rows(rows, batch_id, incoming.received_at, site)
+        sent_again_and_taken = item.rows is None and known is not None and known[1]
+        if not sent_again_and_taken:
+            rows = message.rows if item.rows is None else _only(message, item.rows)
+            batch_id = None if known is None else known[0]
+            batch_id = await self._rebook(_Decoded(incoming, speaker, site, message), batch_id, item, rows)
+            self.add_rows(rows, batch_id, incoming.received_at, site)
         reason = still[0].reason if still else None
         held = [{"row": refusal.row, "reason": refusal.reason} for refusal in still] or None
         await intake.release_done(self.conn, item.quarantine_id, reason, held)
+
+    async def _rebook(
+        self, item: _Decoded, batch_id: int | None, released: intake.Released, rows: Sequence[IncomingRow]
+    ) -> int:
+        """The message that brought *rows*, whose books no longer count them as quarantined."""
+        message, received_at = item.message, micros(item.incoming.received_at)
+        if batch_id is not None and released.rows is not None:
+            for row in rows:
+                self._book(batch_id, row.sampled_at).quarantined -= 1
+            return batch_id
+        if batch_id is None:  # its site was unknown then
+            batch_id, _ = await self._batch(item)
+        else:
+            await intake.forget_books(self.conn, batch_id, rows=message.n_rows)
+        for refusal in message.refused:
+            at = received_at if refusal.sampled_at is None else refusal.sampled_at
+            self._book(batch_id, at).quarantined += 1
+        return batch_id
 
     def _settle(self, site_id: int, speaker: topics.Speaker, session: str | None, seq: int | None, low: int) -> None:
         if session is None or seq is None:
@@ -373,6 +389,11 @@ class _Write:
             if at + interval_s * SECOND > first + HOUR:
                 starts.add((stack_id, first + HOUR))
         return {(stack_id, instant(start)) for stack_id, start in starts}
+
+
+def _kept(topic: str) -> str:
+    """A topic as the quarantine keeps it."""
+    return topic if len(topic) <= KEPT_TOPIC else f"{topic[:KEPT_TOPIC]}..."
 
 
 def _order(item: _Decoded) -> tuple[int, str, str, int]:

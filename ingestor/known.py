@@ -10,8 +10,8 @@ from ingestor.decode import KnownSite, KnownStack
 from store.pool import Connection
 
 _STAMP: Final[LiteralString] = """
-SELECT (SELECT coalesce(sum(version), 0) + count(*) FROM site),
-       (SELECT coalesce(sum(version), 0) + count(*) + count(withdrawn_at) FROM stack)
+SELECT (SELECT concat_ws('/', sum(version), count(*)) FROM site),
+       (SELECT concat_ws('/', sum(version), count(*), count(withdrawn_at)) FROM stack)
 """
 _SITES: Final[LiteralString] = """
 SELECT s.code, s.site_id, s.simulated, s.timezone, k.code, k.stack_id, k.interval_s
@@ -24,7 +24,7 @@ class KnownRegister:
     """Sites by code. `refresh` costs one small query while nothing has changed."""
 
     sites: Mapping[str, KnownSite] = field(default_factory=dict)
-    _stamp: tuple[int, int] | None = None
+    _stamp: tuple[str, str] | None = None
 
     async def refresh(self, conn: Connection) -> bool:
         """Read the register again if it changed; whether it did."""

@@ -168,7 +168,7 @@ def _order_ack(document: Mapping[str, Any]) -> dict[str, Any]:
             "seen_at": datetime.fromisoformat(str(document["seen_at"])),
             "seen_by": str(document["by"])[:128],
         }
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise Undecodable(f"order acknowledgement: {error!r}") from error
     if ack["seen_at"].tzinfo is None or not 1 <= ack["version"] < 1 << 31:
         raise Undecodable("order acknowledgement: seen_at needs an offset, version a whole number")

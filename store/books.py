@@ -138,3 +138,26 @@ async def list_books(
     async with conn.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_BOOKS, parameters)
         return await cursor.fetchall()
+
+
+_TOTALS: Final[LiteralString] = (
+    """
+SELECT coalesce(sum(published), 0)::bigint AS published, coalesce(sum(stored), 0)::bigint AS stored,
+    coalesce(sum(duplicate), 0)::bigint AS duplicate, coalesce(sum(conflict), 0)::bigint AS conflict,
+    coalesce(sum(quarantined), 0)::bigint AS quarantined, coalesce(sum(dropped), 0)::bigint AS dropped,
+    coalesce(sum(in_flight), 0)::bigint AS in_flight, coalesce(sum(unexplained), 0)::bigint AS unexplained,
+    coalesce(sum(redelivered), 0)::bigint AS redelivered
+FROM ("""
+    + _BOOKS
+    + ") line"
+)
+
+
+async def book_totals(conn: Connection, scope: Scope, *, site: str | None = None) -> dict[str, int]:
+    """The sums over all lines of the books."""
+    names = ("edge", "start", "end", "after_at", "after_site", "after_edge", "limit")
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_TOTALS, {**scope.parameters(), "site": site, **dict.fromkeys(names)})
+        row = await cursor.fetchone()
+    assert row is not None
+    return row

@@ -85,6 +85,16 @@ RETURNING batch_id, deliveries
 """
 _PUT_BOOK: Final[LiteralString] = """
 INSERT INTO batch_hour (batch_id, hour, stored, duplicate, conflict, quarantined) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (batch_id, hour) DO UPDATE
+    SET stored = batch_hour.stored + excluded.stored, duplicate = batch_hour.duplicate + excluded.duplicate,
+        conflict = batch_hour.conflict + excluded.conflict, quarantined = batch_hour.quarantined + excluded.quarantined
+"""
+_BATCH_OF: Final[LiteralString] = """
+SELECT batch_id, EXISTS (
+    SELECT FROM batch_hour h WHERE h.batch_id = b.batch_id AND h.stored + h.duplicate + h.conflict > 0)
+FROM batch b
+WHERE site_id = %s AND edge = %s AND session IS NOT DISTINCT FROM %s AND seq IS NOT DISTINCT FROM %s AND digest = %s
+ORDER BY batch_id LIMIT 1
 """
 _PUT_QUARANTINE: Final[LiteralString] = """
 INSERT INTO quarantine (topic, site_id, edge, session, seq, digest, payload, reason, refused, received_at)
@@ -153,7 +163,7 @@ async def put_batch(conn: Connection, batch: NewBatch) -> tuple[int, bool]:
 
 
 async def put_books(conn: Connection, books: Mapping[tuple[int, datetime], HourBook]) -> None:
-    """The fates of rows by (batch_id, hour)."""
+    """Add the fates of rows by (batch_id, hour); what is released moves from one fate to another."""
     async with conn.cursor() as cursor:
         await cursor.executemany(
             _PUT_BOOK,
@@ -162,6 +172,21 @@ async def put_books(conn: Connection, books: Mapping[tuple[int, datetime], HourB
                 for (batch_id, hour), book in sorted(books.items())
             ],
         )
+
+
+async def batch_of(
+    conn: Connection, site_id: int, edge: str, session: str | None, seq: int | None, digest: bytes
+) -> tuple[int, bool] | None:
+    """(batch_id, whether any of its rows was taken) of the message of that identity, if it was ever committed."""
+    cursor = await conn.execute(_BATCH_OF, [site_id, edge, session, seq, digest])
+    row = await cursor.fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+async def forget_books(conn: Connection, batch_id: int, *, rows: int) -> None:
+    """Begin the books of a message anew: it could not be read at all, and now it has so many *rows*."""
+    await conn.execute("DELETE FROM batch_hour WHERE batch_id = %s", [batch_id])
+    await conn.execute("UPDATE batch SET rows = %s WHERE batch_id = %s", [rows, batch_id])
 
 
 async def put_quarantined(conn: Connection, items: Sequence[Quarantined]) -> None:
@@ -269,17 +294,18 @@ class Released:
     quarantine_id: int
     topic: str
     payload: bytes
-    rows: frozenset[int] | None  #: only these are still to be taken; None: all
+    refused: Sequence[Mapping[str, Any]] | None  #: only these rows are still to be taken; None: all
     received_at: datetime
+
+    @property
+    def rows(self) -> frozenset[int] | None:
+        return None if self.refused is None else frozenset(refusal["row"] for refusal in self.refused)
 
 
 async def released(conn: Connection, most: int) -> list[Released]:
     """Payloads to be read again, locked until the transaction ends."""
     cursor = await conn.execute(_RELEASED, [most])
-    return [
-        Released(row[0], row[1], row[2], None if row[3] is None else frozenset(r["row"] for r in row[3]), row[4])
-        for row in await cursor.fetchall()
-    ]
+    return [Released(*row) for row in await cursor.fetchall()]
 
 
 async def release_done(

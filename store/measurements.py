@@ -224,7 +224,7 @@ def _key_arrays(keys: Sequence[Key]) -> dict[str, Any]:
 def _version(row: Sequence[Any]) -> Version:
     """The one version of a row that has no other."""
     values = {channel: value for channel, value in zip(CHANNELS, row[12:-1], strict=True) if value is not None}
-    values |= row[-1] or {}
+    values |= {channel: float(value) for channel, value in (row[-1] or {}).items()}  # jsonb writes 1e300 as an integer
     return Version(
         revision=row[7],
         sent_at=None if row[8] is None else micros(row[8]),
@@ -256,7 +256,8 @@ async def _settle(
         versions = merged
     after = merge(versions)
     if changed:
-        await _rewrite(conn, key, standing, versions, after, arrivals[indexes[0]], before)
+        brought = {arrivals[index].version.body: arrivals[index] for index in reversed(indexes)}
+        await _rewrite(conn, key, standing, versions, after, brought, before)
     is_other = after.row.body != before.row.body
     return fates, max(before.row.interval_s, after.row.interval_s) if is_other else 0
 
@@ -277,7 +278,7 @@ async def _rewrite(
     standing: _Standing,
     versions: Sequence[Version],
     after: Merged,
-    arrival: Arrival,
+    brought: Mapping[str, Arrival],
     before: Merged,
 ) -> None:
     stack_id, instrument, sampled_at = key
@@ -304,11 +305,8 @@ async def _rewrite(
     if len(versions) > 1:
         old = {version.body for version in standing.versions}
         for version in versions:
-            batch_id, received_at = (
-                (standing.batch_id, standing.received_at)
-                if version.body in old
-                else (arrival.batch_id, arrival.received_at)
-            )
+            by = standing if version.body in old else brought[version.body]
+            batch_id, received_at = by.batch_id, by.received_at
             sent_at = None if version.sent_at is None else instant(version.sent_at)
             values_of = [version.digest, version.revision, sent_at, version.body, received_at, batch_id]
             await conn.execute(_PUT_VERSION, [stack_id, instrument, at, *values_of])

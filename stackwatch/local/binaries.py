@@ -56,7 +56,7 @@ def nats_server() -> Path:
 
 def postgres(major: int | None = None) -> PostgresInstall:
     """PostgreSQL *major* (a database belongs to one), by default the newest."""
-    installs = {install.major: install for install in _postgres_installs()}
+    installs = {install.major: install for install in postgres_installs()}
     if not installs:
         raise NoBinaries(f"{_POSTGRES_WHEEL} is installed, but holds no PostgreSQL: install it again")
     chosen = installs.get(max(installs) if major is None else major)
@@ -105,7 +105,8 @@ def _copy(install: PostgresInstall, to: Path) -> None:
             raise
 
 
-def _postgres_installs() -> list[PostgresInstall]:
+def postgres_installs() -> list[PostgresInstall]:
+    """Every PostgreSQL of the wheel."""
     _distribution(_POSTGRES_WHEEL)
     spec = importlib.util.find_spec(_POSTGRES_PACKAGE)
     if spec is None or spec.origin is None:

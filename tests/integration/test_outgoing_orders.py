@@ -20,7 +20,6 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from case_builders import ALL_AGENCY, NOW, a_works, an_alert, everything, one
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -29,6 +28,7 @@ from alerts.enforcement.commands import act
 from alerts.enforcement.opening import open_case_for_month
 from alerts.enforcement.signing import load_signer
 from alerts.outgoing import deliver
+from case_builders import ALL_AGENCY, NOW, a_works, an_alert, everything, one
 from plant import topics
 from plant.broker import broker_address
 from plant.errors import BadDocument

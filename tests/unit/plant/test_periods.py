@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plant.periods import HOUR, hour_start, hour_starts, instant, micros, month_bounds, month_of
+from plant.periods import HOUR, hour_start, instant, micros, month_bounds, month_of
 
 SHANGHAI, KOLKATA, BERLIN, KATHMANDU, LORD_HOWE, CHATHAM = map(
     ZoneInfo,
@@ -93,18 +93,7 @@ def test_a_time_without_an_offset_is_refused() -> None:
         micros(datetime(2026, 11, 20))  # noqa: DTZ001
 
 
-def test_no_instants_have_no_hours() -> None:
-    assert hour_starts(np.array([], dtype=np.int64), SHANGHAI).size == 0
-
-
 moments = st.integers(micros(datetime(2020, 1, 1, tzinfo=UTC)), micros(datetime(2040, 1, 1, tzinfo=UTC)))
-
-
-@settings(deadline=None, max_examples=150)
-@given(st.lists(moments, min_size=1, max_size=20), st.sampled_from(ZONES))
-def test_hours_of_many_instants_are_the_hours_of_each(many: list[int], zone: ZoneInfo) -> None:
-    together = hour_starts(np.array(many, dtype=np.int64), zone).tolist()
-    assert together == [hour_start(moment, zone) for moment in many]
 
 
 @settings(deadline=None, max_examples=150)

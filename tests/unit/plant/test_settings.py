@@ -37,7 +37,7 @@ def test_every_fault_is_named_at_once() -> None:
             {
                 "STACKWATCH_HTTP_PROT": "9000",
                 "STACKWATCH_HTTP_PORT": "0",
-                "STACKWATCH_BATCH_ROWS": "many",
+                "STACKWATCH_BATCH_KB": "many",
                 "STACKWATCH_TICK_S": "nan",
                 "STACKWATCH_LOG_LEVEL": "LOUD",
             }
@@ -45,7 +45,7 @@ def test_every_fault_is_named_at_once() -> None:
     assert {fault.path for fault in refused.value.faults} == {
         "STACKWATCH_HTTP_PROT",
         "STACKWATCH_HTTP_PORT",
-        "STACKWATCH_BATCH_ROWS",
+        "STACKWATCH_BATCH_KB",
         "STACKWATCH_TICK_S",
         "STACKWATCH_LOG_LEVEL",
     }

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plant.broker import BrokerAddress, broker_address
+from plant.broker import BrokerAddress, broker_address, broker_of
 from plant.errors import BadDocument, Fault, IllegalTransition, PlantError
 from plant.logs import JsonLines, logging_config
 from plant.retry import delay_s
+from plant.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -22,13 +23,13 @@ from plant.retry import delay_s
     [
         (
             "mqtt://broker",
-            BrokerAddress(host="broker", port=1883, username=None, password=None, tls=False),
+            BrokerAddress(host="broker", port=1883),
         ),
         (
             "mqtts://me:p%40ss@broker:8884",
             BrokerAddress(host="broker", port=8884, username="me", password="p@ss", tls=True),
         ),
-        ("mqtts://[::1]", BrokerAddress(host="::1", port=8883, username=None, password=None, tls=True)),
+        ("mqtts://[::1]", BrokerAddress(host="::1", port=8883, tls=True)),
     ],
 )
 def test_the_address_of_a_broker_is_taken_apart(url: str, address: BrokerAddress) -> None:
@@ -37,7 +38,7 @@ def test_the_address_of_a_broker_is_taken_apart(url: str, address: BrokerAddress
 
 @pytest.mark.parametrize("url", ["", "broker:1883", "http://broker", "mqtt://", "mqtt://broker:port", "mqtt://b:99999"])
 def test_what_is_no_address_of_a_broker_is_refused(url: str) -> None:
-    with pytest.raises(BadDocument, match="MQTT address"):
+    with pytest.raises(BadDocument, match="broker's address"):
         broker_address(url)
 
 
@@ -46,6 +47,13 @@ def test_a_password_is_in_no_message_and_no_repr() -> None:
     with pytest.raises(BadDocument) as refused:
         broker_address("http://me:secret@broker")
     assert "secret" not in str(refused.value)
+
+
+def test_the_files_of_tls_come_from_the_settings() -> None:
+    named = Settings(mqtt_url="mqtts://broker", mqtt_ca_file="ca.pem", mqtt_cert_file="me.pem", mqtt_key_file="me.key")
+    assert broker_of(named) == BrokerAddress(
+        host="broker", port=8883, tls=True, ca_file="ca.pem", cert_file="me.pem", key_file="me.key"
+    )
 
 
 @given(st.integers(0, 10_000), st.integers())
@@ -74,7 +82,7 @@ def test_a_log_line_is_one_object_with_the_event_and_its_fields() -> None:
 
 
 def test_a_field_that_json_does_not_know_is_written_as_text() -> None:
-    line = json.loads(JsonLines().format(a_record(what={1, 1}, why=ValueError("x"))))
+    line = json.loads(JsonLines().format(a_record(what={1}, why=ValueError("x"))))
     assert (line["what"], line["why"]) == ("{1}", "x")
 
 
