@@ -204,7 +204,7 @@ def _average(
 
     valid_minutes = per_hour(valid)
     stopped = per_hour(not_running)
-    touched = _touched(row, minute // MINUTES, rows.sampled_at.size, grid.n_hours)
+    touched = _touched(row, minute // MINUTES, grid.n_hours)
     mean = _mean(minute_mean, valid, hour, grid.n_hours)
     possible_flow = _possible(rows.value("flow"), above=-LARGEST, below=LARGEST)
     flow = _mean(possible_flow[row], ((rows.flag("flow") == NORMAL) & ~np.isnan(possible_flow))[row], minute, n)
@@ -365,9 +365,15 @@ class _Touched:
     edges: Counts
 
 
-def _touched(row: Counts, hour: Counts, n_rows: int, n_hours: int) -> _Touched:
-    pairs = np.unique(hour * (n_rows + 1) + row)
-    return _Touched(pairs % (n_rows + 1), np.searchsorted(pairs // (n_rows + 1), np.arange(n_hours + 1)))
+def _touched(row: Counts, hour: Counts, n_hours: int) -> _Touched:
+    """*row* and *hour* are of each minute a row covers, in the order of the rows."""
+    once = np.ones(row.size, dtype=bool)
+    once[1:] = (row[1:] != row[:-1]) | (hour[1:] != hour[:-1])
+    row, hour = row[once], hour[once]
+    if np.any(hour[1:] < hour[:-1]):  # a row that reaches into the next hour, and one after it that does not
+        order = np.argsort(hour, kind="stable")
+        row, hour = row[order], hour[order]
+    return _Touched(row, np.searchsorted(hour, np.arange(n_hours + 1)))
 
 
 def _hashes(rows: Rows, reading: _Reading, touched: _Touched) -> list[bytes]:
