@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 
 from benchmarks.report import publish
-from plant.hours import NORMAL, Rows, average_hours
+from plant.hours import average_hours
 from plant.packs import pack
 from plant.periods import HOUR, MINUTE, instant, micros
+from plant.readings import NORMAL, Rows
 from plant.register import Stack
 from plant.verdicts import judge_hours, method_of
 

@@ -27,6 +27,9 @@ CHANNELS: Final = (
 )
 """Channels with a column of their own; any other name is kept beside them, never refused."""
 
+GASES: Final = ("so2", "nox", "no", "no2", "co", "nh3")
+"""Channels that may be measured as a share of the volume."""
+
 FLAGS: Final = frozenset("NFMSDCTB")
 """HJ 212 table 8: normal, out of operation, maintenance, set by hand, fault, calibration, over range, comms."""
 

@@ -54,6 +54,47 @@ def to_reference_oxygen(value: Quantity, o2_vol_pct: Quantity, base_o2_vol_pct: 
     return value * (OXYGEN_OF_THE_FORMULA - base_o2_vol_pct) / (OXYGEN_OF_THE_FORMULA - o2_vol_pct)
 
 
+def nox_from_mass(no_mg_m3: Quantity, no2_mg_m3: Quantity) -> Quantity:
+    """NOx as NO2 from the two mass concentrations (eq. 21). [mg/m3]"""
+    return no_mg_m3 * (MOLAR_MASS_G["no2"] / MOLAR_MASS_G["no"]) + no2_mg_m3
+
+
+def nox_from_volume(no_ppm: Quantity, no2_ppm: Quantity) -> Quantity:
+    """NOx as NO2 from the two volume shares (eq. 22). [ppm] to [mg/m3]"""
+    return (no_ppm + no2_ppm) * (MOLAR_MASS_G["no2"] / MOLAR_VOLUME_L)
+
+
+def excess_air(o2_vol_pct: Quantity) -> Quantity:
+    """The excess-air coefficient (eq. 27): 21 / (21 - O2). Meaningless at ambient oxygen."""
+    return OXYGEN_OF_THE_FORMULA / (OXYGEN_OF_THE_FORMULA - o2_vol_pct)
+
+
+def to_reference_excess_air(value: Quantity, measured: Quantity, reference: float) -> Quantity:
+    """Converted to the reference excess-air coefficient (eq. 26): C a / a_s; the same as eq. 28 by oxygen."""
+    return value * measured / reference
+
+
+def flow_actual(velocity_m_s: Quantity, area_m2: float) -> Quantity:
+    """Hourly flow at actual state, wet (eq. 30), of the mean velocity in the duct (eq. 29). [m3/h]"""
+    return 3600.0 * area_m2 * velocity_m_s
+
+
+def flow_standard_dry(
+    actual_m3_h: Quantity,
+    temperature_c: Quantity,
+    pressure_pa: Quantity,
+    ambient_pa: float,
+    moisture_vol_pct: Quantity,
+) -> Quantity:
+    """Hourly flow at standard state, dry (eq. 31). `pressure_pa`: static, signed gauge. [m3/h]"""
+    return (
+        actual_m3_h
+        * (ZERO_CELSIUS_K / (ZERO_CELSIUS_K + temperature_c))
+        * ((ambient_pa + pressure_pa) / STANDARD_PRESSURE_PA)
+        * (1.0 - moisture_vol_pct / 100.0)
+    )
+
+
 def mass_kg(dry_mg_m3: Quantity, flow_m3_h: Quantity) -> Quantity:
     """Mass of one hour (eq. 33), from the measured dry concentration, never the corrected one. [kg]"""
     return dry_mg_m3 * flow_m3_h * 1e-6

@@ -15,39 +15,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from plant.channels import NOT_RUNNING
-from plant.conversion import ZERO_CELSIUS_K, actual_to_standard, mass_kg, ppm_to_mg_m3, wet_to_dry
+from plant.conversion import mass_kg
 from plant.packs import Averaging
 from plant.periods import HOUR, MINUTE, Instants
+from plant.readings import Counts, Reading, Rows, Truths, Values, flow_of, reading
 from plant.register import Stack
 
-Values = npt.NDArray[np.float64]  #: shape (n,), NaN where there is no value
-Letters = npt.NDArray[np.uint8]  #: shape (n,), ASCII of a flag
-Counts = npt.NDArray[np.int64]
-Truths = npt.NDArray[np.bool_]
-
-NORMAL: Final = ord("N")
-OVER_RANGE: Final = ord("T")
 MINUTES: Final = HOUR // MINUTE
-LARGEST: Final = 1e12  #: beyond it nothing is measured: a broken instrument, and sums that could overflow
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """What one instrument of one stack sent, sorted by `sampled_at`; every array has shape (n_rows,)."""
-
-    sampled_at: Instants
-    interval_s: Counts
-    not_running: Truths  #: the row says stopped, starting, stopping or banked
-    values: Mapping[str, Values]
-    flags: Mapping[str, Letters]  #: by channel; `row_flag` where a channel has none of its own
-    row_flag: Letters
-
-    def value(self, channel: str) -> Values:
-        return self.values.get(channel, np.full(self.sampled_at.size, np.nan))
-
-    def flag(self, channel: str) -> Letters:
-        return self.flags.get(channel, self.row_flag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,24 +149,24 @@ def _average(
     accepted: Sequence[Claim],
 ) -> HourMeans:
     row, minute, seconds = grid.spread(rows)
-    reading = _reading(rows, pollutant, stack, method)
+    found = reading(rows, pollutant, stack, with_oxygen=method.with_oxygen)
     n = grid.n_minutes
 
     def per_minute(weights: npt.NDArray[np.float64]) -> Values:
         return np.bincount(minute, weights, n).astype(np.float64)
 
-    counted = reading.counted[row]
+    counted = found.counted[row]
     cover = per_minute(np.where(counted, seconds, 0).astype(np.float64))
     device = grid.claimed(accepted, of_source=False)
     valid = (cover >= method.averaging.min_minute_cover * 60) & ~not_running & ~device
-    minute_mean = _mean(reading.value[row], counted, minute, n)
-    minute_o2 = _mean(reading.o2[row], (reading.o2_usable & ~np.isnan(reading.o2))[row], minute, n)
+    minute_mean = _mean(found.value[row], counted, minute, n)
+    minute_o2 = _mean(found.o2[row], (found.o2_usable & ~np.isnan(found.o2))[row], minute, n)
     if method.with_oxygen:
         valid &= ~np.isnan(minute_o2)
-    over_range = (per_minute(reading.over_range[row].astype(np.float64)) > 0) & ~not_running & ~device
+    over_range = (per_minute(found.over_range[row].astype(np.float64)) > 0) & ~not_running & ~device
     # Any row covers, whatever its flag or value: what is left out then, a claim of the plant's took out.
     present = per_minute(seconds.astype(np.float64)) >= method.averaging.min_minute_cover * 60
-    flagged = per_minute(reading.flagged[row].astype(np.float64)) > 0
+    flagged = per_minute(found.flagged[row].astype(np.float64)) > 0
     accepted_off = grid.claimed(accepted, of_source=True)
     said_stopped = not_running & ~accepted_off
     claimed = present & ~valid & ((flagged & ~device) | said_stopped)
@@ -206,8 +180,8 @@ def _average(
     stopped = per_hour(not_running)
     touched = _touched(row, minute // MINUTES, grid.n_hours)
     mean = _mean(minute_mean, valid, hour, grid.n_hours)
-    possible_flow = _possible(rows.value("flow"), above=-LARGEST, below=LARGEST)
-    flow = _mean(possible_flow[row], ((rows.flag("flow") == NORMAL) & ~np.isnan(possible_flow))[row], minute, n)
+    flow_rate = flow_of(rows, stack)
+    flow = _mean(flow_rate[row], ~np.isnan(flow_rate)[row], minute, n)
     hour_is_valid = (stopped < method.averaging.not_running_minutes) & (
         valid_minutes >= method.averaging.min_valid_minutes
     )
@@ -224,82 +198,14 @@ def _average(
         mean=mean,
         o2=_mean(minute_o2, valid & ~np.isnan(minute_o2), hour, grid.n_hours),
         mass_kg=np.where(
-            hour_is_valid, mass_kg(mean, _mean(flow, valid & ~np.isnan(flow), hour, grid.n_hours)), np.nan
+            hour_is_valid,
+            mass_kg(np.maximum(mean, 0.0), _mean(flow, valid & ~np.isnan(flow), hour, grid.n_hours)),
+            np.nan,
         ),
         minute_mean=np.where(valid, minute_mean, np.nan).reshape(-1, MINUTES),
         minute_o2=np.where(valid, minute_o2, np.nan).reshape(-1, MINUTES),
-        rows_hash=_hashes(rows, reading, touched),
+        rows_hash=_hashes(rows, found, touched),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """One pollutant row by row, converted; every array has shape (n_rows,)."""
-
-    value: Values  #: mg/m3, dry, standard state; a lower bound where over range
-    o2: Values  #: vol %, dry
-    o2_usable: Truths
-    counted: Truths  #: covers its minute
-    over_range: Truths
-    flagged: Truths  #: a flag, not a missing value, keeps the row out
-
-
-def _reading(rows: Rows, pollutant: str, stack: Stack, method: Method) -> _Reading:
-    """The channel and what corrects it, with the flag of each holding for both (contract, sections 3 and 5)."""
-    channel = stack.channel(pollutant)
-    oxygen = stack.channel("o2")
-    correctors = set()
-    if method.with_oxygen:
-        correctors.add("o2")
-    if channel.wet or (method.with_oxygen and oxygen.wet):
-        correctors.add("moisture")
-    if channel.actual_state:
-        correctors |= {"temperature", "pressure"}
-
-    def bound(name: str) -> Values:
-        """The channel; over range, its value or the range's upper end, whichever is higher."""
-        value = _possible(rows.value(name), above=-LARGEST, below=LARGEST)
-        upper = stack.channel(name).range
-        if upper is None:
-            return value
-        return np.where(rows.flag(name) == OVER_RANGE, np.fmax(value, upper[1]), value)
-
-    # A gas state that cannot be gives no value: dividing by it would make a high value a low one.
-    moisture = _possible(bound("moisture"), above=-100.0, below=100.0)
-
-    value = bound(pollutant)
-    if channel.unit == "ppm":
-        value = ppm_to_mg_m3(value, pollutant)
-    if channel.actual_state:
-        # Static pressure is small beside the barometer's; a stack that does not send it is taken as level with it.
-        pressure = np.nan_to_num(rows.value("pressure"), nan=0.0)
-        pressure = _possible(pressure, above=-stack.ambient_pressure_pa, below=LARGEST)
-        temperature = _possible(bound("temperature"), above=-ZERO_CELSIUS_K, below=LARGEST)
-        value = actual_to_standard(value, temperature, pressure, stack.ambient_pressure_pa)
-    if channel.wet:
-        value = wet_to_dry(value, moisture)
-    o2 = bound("o2")
-    if oxygen.wet:
-        o2 = wet_to_dry(o2, moisture)
-
-    flags = [rows.flag(name) for name in (pollutant, *sorted(correctors))]
-    usable = np.ones(rows.sampled_at.size, dtype=bool)
-    over_range = np.zeros(rows.sampled_at.size, dtype=bool)
-    for name, flag in zip((pollutant, *sorted(correctors)), flags, strict=True):
-        # More pressure means less of the gas at standard state, so its upper end bounds nothing.
-        bounds_from_below = name != "pressure"
-        usable &= (flag == NORMAL) | ((flag == OVER_RANGE) & bounds_from_below)
-        over_range |= (flag == OVER_RANGE) & bounds_from_below
-    counted = usable & ~np.isnan(value)
-    o2_usable = np.ones(rows.sampled_at.size, dtype=bool)
-    for name in ("o2", "moisture") if oxygen.wet else ("o2",):
-        o2_usable &= (rows.flag(name) == NORMAL) | (rows.flag(name) == OVER_RANGE)
-    return _Reading(value, o2, o2_usable, counted, over_range & usable, ~usable | over_range)
-
-
-def _possible(value: Values, *, above: float, below: float) -> Values:
-    """*value* where it lies between the two, else NaN."""
-    return np.where((value > above) & (value < below), value, np.nan)
 
 
 def _first_valid(ranked: Sequence[HourMeans], grid: _Grid) -> HourMeans:
@@ -376,17 +282,17 @@ def _touched(row: Counts, hour: Counts, n_hours: int) -> _Touched:
     return _Touched(row, np.searchsorted(hour, np.arange(n_hours + 1)))
 
 
-def _hashes(rows: Rows, reading: _Reading, touched: _Touched) -> list[bytes]:
+def _hashes(rows: Rows, found: Reading, touched: _Touched) -> list[bytes]:
     """A digest of what each hour was computed from: times, intervals, values, oxygen, flags and states."""
     order, edges = touched.row, touched.edges
     table = np.column_stack(
         [
             rows.sampled_at[order],
             rows.interval_s[order],
-            reading.value.view(np.int64)[order],
-            reading.o2.view(np.int64)[order],
-            reading.counted[order],
-            reading.over_range[order],
+            found.value.view(np.int64)[order],
+            found.o2.view(np.int64)[order],
+            found.counted[order],
+            found.over_range[order],
             rows.not_running[order],
         ]
     ).astype(np.int64)
@@ -394,8 +300,3 @@ def _hashes(rows: Rows, reading: _Reading, touched: _Touched) -> list[bytes]:
         hashlib.blake2b(table[edges[h] : edges[h + 1]].tobytes(), digest_size=16).digest()
         for h in range(edges.size - 1)
     ]
-
-
-def state_not_running(states: Sequence[str | None]) -> Truths:
-    """Which of *states* say that the source does not run; unknown counts as running."""
-    return np.array([state in NOT_RUNNING for state in states], dtype=bool)

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from plant.channels import CHANNELS
+from plant.channels import CHANNELS, GASES
 from plant.errors import BadDocument, Fault
 from plant.reading import Reader
 
@@ -24,6 +24,7 @@ BINDING_KINDS: Final = frozenset({"law", "regulation", "local_regulation", "rule
 """Plans and drafts cannot create a penalty, and suspension is one (Penalty Law arts 9, 16, 38)."""
 ACTS: Final = ("suspend", "restrict", "curtail")
 GAS_UNITS: Final = ("mg/m3", "ppm")
+NOX_SOURCES: Final = ("nox", "no_no2")
 
 LIFT_AFTER_CLEAN_HOURS: Final = 24
 """Consecutive clean hours of a trial before a suspension may be lifted. Policy, not law [D]: a region sets its own."""
@@ -87,6 +88,9 @@ class Channel:
     actual_state: bool = False
     corrected: bool = False  #: already at the reference oxygen
     range: tuple[float, float] | None = None
+    slope: float = 1.0  #: of the line that the calibration found; applied to the raw value
+    intercept: float = 0.0
+    zero_drift: float | None = None  #: readings further below zero are no readings [in the channel's unit]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +118,9 @@ class Stack:
     ambient_pressure_pa: float = 101325.0
     permit_t_per_year: Mapping[str, float] = field(default_factory=dict)
     mn: str | None = None
+    velocity_factor: float = 1.0  #: Kv, mean velocity in the duct by that of the probe
+    nox_from: str = "nox"  #: the channel `nox`, or computed from `no` and `no2`
+    settle_s: int = 0  #: after a calibration, the time in which its gas is still in the line
 
     def channel(self, name: str) -> Channel:
         return self.channels.get(name, Channel())
@@ -306,6 +313,9 @@ def _stack_from(table: Reader, units: Collection[str], packs: Mapping[str, Colle
         ambient_pressure_pa=table.number("ambient_pressure_pa", 101325.0, low=40_000, high=120_000),
         permit_t_per_year={name: permit.number(name, low=0) for name in permit.names()},
         mn=table.text("mn", "") if "mn" in table else None,
+        velocity_factor=table.number("velocity_factor", 1.0, low=0.1, high=10),
+        nox_from=table.one_of("nox_from", NOX_SOURCES, "nox"),
+        settle_s=table.whole("settle_s", 0, low=0, high=3600),
     )
     for name in stack.units:
         if name not in units:
@@ -334,12 +344,17 @@ def _channel_from(name: str, table: Reader) -> Channel:
             table.fault("range", f"must be two rising numbers, got {bounds!r}")
     if name not in CHANNELS:
         table.fault("", f"is no channel; channels are {', '.join(CHANNELS)}")
+    if table.raw("unit") == "ppm" and name in CHANNELS and name not in GASES:
+        table.fault("unit", f"{name} is no gas and cannot be measured in ppm")
     channel = Channel(
         unit=table.one_of("unit", GAS_UNITS, "mg/m3") if name not in _OTHER_UNITS else table.text("unit", ""),
         wet=table.one_of("basis", ("dry", "wet"), "dry") == "wet",
         actual_state=table.one_of("gas_state", ("standard", "actual"), "standard") == "actual",
         corrected=table.one_of("reference", ("measured", "corrected"), "measured") == "corrected",
         range=limits,
+        slope=table.number("slope", 1.0, low=1e-6, high=1e6),
+        intercept=table.number("intercept", 0.0, low=-1e6, high=1e6),
+        zero_drift=table.maybe_number("zero_drift", low=0),
     )
     table.finish()
     return channel

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from plant.conversion import to_reference_oxygen
-from plant.hours import HourMeans, Method, Truths, Values
+from plant.hours import HourMeans, Method
 from plant.packs import Pack
 from plant.periods import HOUR, SECOND
+from plant.readings import Truths, Values
 
 
 class Verdict(StrEnum):

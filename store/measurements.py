@@ -18,9 +18,9 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from plant.channels import CHANNELS
-from plant.hours import Letters, Rows, state_not_running
 from plant.merging import Merged, Version, conflicts_with, distinct, merge, version_from
 from plant.periods import instant, micros
+from plant.readings import Letters, Rows, state_not_running
 from store.pool import Connection
 
 Key = tuple[int, str, int]  #: stack_id, instrument, sampled_at in microseconds
@@ -319,7 +319,7 @@ async def _rewrite(
 
 _READ: Final[LiteralString] = """
 SELECT instrument, (extract(epoch FROM sampled_at) * 1000000)::bigint, interval_s, flag, flags, state,
-       so2, nox, no, no2, pm, co, nh3, o2, moisture, temperature, pressure, flow
+       so2, nox, no, no2, pm, co, nh3, o2, moisture, temperature, pressure, velocity, flow
 FROM measurement
 WHERE stack_id = %(stack_id)s AND instrument = ANY(%(instruments)s)
   AND sampled_at >= %(first)s::timestamptz - interval '1 hour' AND sampled_at < %(end)s
@@ -337,6 +337,7 @@ _READ_CHANNELS: Final = (
     "moisture",
     "temperature",
     "pressure",
+    "velocity",
     "flow",
 )
 

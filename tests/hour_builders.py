@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from plant.hours import Claim, HourMeans, Rows, average_hours, state_not_running
+from plant.hours import Claim, HourMeans, average_hours
 from plant.packs import Pack, pack
 from plant.periods import HOUR, SECOND, micros
+from plant.readings import Rows, state_not_running
 from plant.register import Channel, Stack
 from plant.verdicts import HourVerdicts, judge_hours, method_of
 

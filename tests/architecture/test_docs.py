@@ -23,10 +23,11 @@ import alerts.rules
 from alerts.enforcement.workflow import TRANSITIONS, Action, State, Track
 from api.app import create_app
 from api.routes.health import COMPONENTS
-from plant.hours import Rows, average_hours
+from plant.hours import average_hours
 from plant.months import JudgedHour, judge_month
 from plant.packs import all_packs, outlets_by_pack, pack
 from plant.periods import MINUTE
+from plant.readings import Rows
 from plant.register import parse_register
 from plant.settings import Settings, manual
 from plant.verdicts import Reason, Verdict, judge_hours, method_of

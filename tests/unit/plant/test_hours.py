@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ from plant.periods import HOUR, MINUTE
 from plant.register import Channel
 from plant.verdicts import method_of
 
-OXYGEN = {"o2": 16.0}
-WET = Channel(wet=True)
+OXYGEN: Final[dict[str, Any]] = {"o2": 16.0}
+WET: Final = Channel(wet=True)
 
 
 # A minute is valid when its rows cover at least 0.75 of it.
@@ -122,7 +122,7 @@ def test_the_flag_of_another_pollutant_is_no_matter() -> None:
     ],
 )
 def test_a_flag_also_holds_for_what_the_channel_corrects(
-    corrector: str, channels: dict[str, Channel], process: str
+    corrector: str, channels: dict[str, Any], process: str
 ) -> None:
     values: dict[str, Any] = {"so2": 10.0, "o2": 14.0, "moisture": 8.0, "temperature": 120.0, "pressure": -300.0}
     stack = a_stack(process, **channels)
@@ -328,8 +328,10 @@ def test_the_mass_of_an_hour_takes_the_measured_concentration_and_the_flow() -> 
 def test_hours_agree_with_the_worked_vectors(
     pollutant: str, value: float, channel: Channel, mean: float, corrected: float
 ) -> None:
-    stack = a_stack(ambient_pressure_pa=100_800.0, o2=WET, **{pollutant: channel})
-    rows = samples(60, moisture=8.0, o2=15.2, temperature=120.0, pressure=-300.0, **{pollutant: value})
+    channels: dict[str, Any] = {"o2": WET, pollutant: channel}
+    values: dict[str, Any] = {"moisture": 8.0, "o2": 15.2, "temperature": 120.0, "pressure": -300.0, pollutant: value}
+    stack = a_stack(ambient_pressure_pa=100_800.0, **channels)
+    rows = samples(60, **values)
     judged = judge(rows, pollutant, stack=stack)
     assert judged.means.mean[0] == pytest.approx(mean, abs=0.001)
     assert judged.means.o2[0] == pytest.approx(16.522, abs=0.001)
@@ -564,20 +566,20 @@ def by_hand(rows: list[Sample], *, base: float | None, limit: float) -> tuple[st
     if sum(stopped) >= 45:
         return "excluded", "not_running", -1, None
     means, oxygens, over_range = [], [], False
-    for minute, off in zip(minutes, stopped, strict=True):
+    for rows_of, off in zip(minutes, stopped, strict=True):
         names = ["so2"] if base is None else ["so2", "o2"]
 
         def letters(row: Sample, names: list[str] = names) -> set[str]:
             return {row.flags.get(name, row.flag) for name in names}
 
-        usable = [(row, seconds) for row, seconds in minute if letters(row) <= {"N", "T"}]
+        usable = [(row, seconds) for row, seconds in rows_of if letters(row) <= {"N", "T"}]
         over_range |= not off and any("T" in letters(row) for row, _ in usable)
-        counted = [(row.values["so2"], seconds) for row, seconds in usable if row.values["so2"] is not None]
-        oxygen = [row.values["o2"] for row, _ in minute if row.flags.get("o2", row.flag) in "NT"]
+        counted = [(value, seconds) for row, seconds in usable if (value := row.values["so2"]) is not None]
+        oxygen = [row.values["o2"] or 0.0 for row, _ in rows_of if row.flags.get("o2", row.flag) in "NT"]
         if off or sum(seconds for _, seconds in counted) < 45 or (base is not None and not oxygen):
             continue
-        means.append(sum(value for value, _ in counted if value is not None) / len(counted))
-        oxygens.append(sum(value for value in oxygen if value is not None) / max(1, len(oxygen)))
+        means.append(sum(value for value, _ in counted) / len(counted))
+        oxygens.append(sum(oxygen) / max(1, len(oxygen)))
     if len(means) < 45:
         return "undecided", "too_few_minutes", len(means), None
     corrected = sum(means) / len(means)
