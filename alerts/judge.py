@@ -85,7 +85,9 @@ def _packs(stack: Stack) -> list[Pack]:
 async def _judge_run(conn: Connection, subject: Subject, hours: list[int], now: int, done: Judgement) -> None:
     first, end = hours[0], hours[-1] + HOUR
     stack = subject.stack
-    rows = await measurements.read_rows(conn, subject.stack_id, stack.judged_from, first=first, end=end)
+    rows = await measurements.read_rows(
+        conn, subject.stack_id, stack.judged_from, first=first, end=end, stamped_at_end=stack.stamped_at_end
+    )
     marks = await judging.accepted_marks(conn, subject.stack_id, first=first, end=end)
     starts = [instant(hour) for hour in hours]
     means = await judging.standing(conn, HourMean, subject.stack_id, starts)

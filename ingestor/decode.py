@@ -54,6 +54,7 @@ Value = TypeVar("Value")
 class KnownStack:
     stack_id: int
     interval_s: int
+    stamped_at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,8 +364,8 @@ class _Checker:
             raise _Bad("has no sampled_at")
         sampled_at = _named("sampled_at", _instant, row["sampled_at"])
         if self.newest is not None and sampled_at > self.newest:
-            ahead_s = (sampled_at - self.newest + AHEAD_US) // SECOND
-            raise _Bad(f"sampled_at is {ahead_s} s ahead of the system's clock")
+            # The same words for every such row: a frame of them is one line of a receipt.
+            raise _Bad(f"sampled_at is more than {AHEAD_US // SECOND} s ahead of the system's clock")
         if values is None:
             _named_speaker(row, self.speaker)
             for key in row:

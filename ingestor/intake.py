@@ -144,6 +144,7 @@ class _Write:
     settled: dict[SessionKey, Settling] = field(default_factory=dict)
     names: dict[SessionKey, tuple[str, str]] = field(default_factory=dict)
     zones: dict[int, ZoneInfo] = field(default_factory=dict)
+    stamped_at_end: set[int] = field(default_factory=set)
     site_clocks: dict[int, datetime] = field(default_factory=dict)
 
     async def messages(self, messages: Sequence[Incoming], poison: str | None) -> None:
@@ -222,6 +223,7 @@ class _Write:
             self.arrivals.append(measurements.Arrival(key, row.version, batch_id, received_at))
             self.hours_of.append((batch_id, _utc_hour(row.sampled_at)))
             self.zones[row.stack_id] = zone
+        self.stamped_at_end |= {known.stack_id for known in site.stacks.values() if known.stamped_at_end}
         if rows and site.simulated:
             newest = instant(max(row.sampled_at for row in rows))
             self.site_clocks[site.site_id] = max(newest, self.site_clocks.get(site.site_id, newest))
@@ -384,6 +386,8 @@ class _Write:
         """The local hours that the changed rows reach into."""
         starts: set[tuple[int, int]] = set()
         for (stack_id, _, at), interval_s in changed.items():
+            if stack_id in self.stamped_at_end:
+                at -= interval_s * SECOND  # the row stands for what lies before its stamp
             first = hour_start(at, self.zones[stack_id])
             starts.add((stack_id, first))
             if at + interval_s * SECOND > first + HOUR:

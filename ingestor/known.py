@@ -14,7 +14,8 @@ SELECT (SELECT concat_ws('/', sum(version), count(*)) FROM site),
        (SELECT concat_ws('/', sum(version), count(*), count(withdrawn_at)) FROM stack)
 """
 _SITES: Final[LiteralString] = """
-SELECT s.code, s.site_id, s.simulated, s.timezone, k.code, k.stack_id, k.interval_s
+SELECT s.code, s.site_id, s.simulated, s.timezone, k.code, k.stack_id, k.interval_s,
+       coalesce(k.document ->> 'stamped' = 'end', false)
 FROM site s LEFT JOIN stack k ON k.site_id = s.site_id AND k.withdrawn_at IS NULL
 """
 
@@ -34,13 +35,13 @@ class KnownRegister:
             return False
         heads: dict[str, tuple[int, bool, str]] = {}
         stacks: dict[str, dict[str, KnownStack]] = {}
-        for code, site_id, simulated, timezone, stack, stack_id, interval_s in await (
+        for code, site_id, simulated, timezone, stack, stack_id, interval_s, at_end in await (
             await conn.execute(_SITES)
         ).fetchall():
             heads[code] = (site_id, simulated, timezone)
             known = stacks.setdefault(code, {})
             if stack is not None:
-                known[stack] = KnownStack(stack_id=stack_id, interval_s=interval_s)
+                known[stack] = KnownStack(stack_id=stack_id, interval_s=interval_s, stamped_at_end=at_end)
         self.sites = {
             code: KnownSite(site_id=site_id, simulated=simulated, timezone=timezone, stacks=stacks[code])
             for code, (site_id, simulated, timezone) in heads.items()

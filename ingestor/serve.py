@@ -172,6 +172,8 @@ def _order_ack(document: Mapping[str, Any]) -> dict[str, Any]:
         raise Undecodable(f"order acknowledgement: {error!r}") from error
     if ack["seen_at"].tzinfo is None or not 1 <= ack["version"] < 1 << 31:
         raise Undecodable("order acknowledgement: seen_at needs an offset, version a whole number")
+    if not 1970 < ack["seen_at"].year < 2200:  # the database holds earlier times than Python can read back
+        raise Undecodable("order acknowledgement: seen_at is outside of the years 1971 to 2199")
     if not (ack["order_id"].isprintable() and ack["seen_by"].isprintable()):
         raise Undecodable("order acknowledgement: control characters")
     return ack

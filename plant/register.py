@@ -118,6 +118,7 @@ class Stack:
     ambient_pressure_pa: float = 101325.0
     permit_t_per_year: Mapping[str, float] = field(default_factory=dict)
     mn: str | None = None
+    stamped_at_end: bool = False  #: its rows carry the end of their interval, not the start
     velocity_factor: float = 1.0  #: Kv, mean velocity in the duct by that of the probe
     nox_from: str = "nox"  #: the channel `nox`, or computed from `no` and `no2`
     settle_s: int = 0  #: after a calibration, the time in which its gas is still in the line
@@ -313,6 +314,7 @@ def _stack_from(table: Reader, units: Collection[str], packs: Mapping[str, Colle
         ambient_pressure_pa=table.number("ambient_pressure_pa", 101325.0, low=40_000, high=120_000),
         permit_t_per_year={name: permit.number(name, low=0) for name in permit.names()},
         mn=table.text("mn", "") if "mn" in table else None,
+        stamped_at_end=table.one_of("stamped", ("start", "end", "instant"), "start") == "end",
         velocity_factor=table.number("velocity_factor", 1.0, low=0.1, high=10),
         nox_from=table.one_of("nox_from", NOX_SOURCES, "nox"),
         settle_s=table.whole("settle_s", 0, low=0, high=3600),

@@ -71,10 +71,13 @@ INSERT INTO alert_evidence (alert_id, body)
 SELECT a.alert_id, coalesce(
     (SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(m)) - 'stack_id' - 'versions' ORDER BY m.instrument, m.sampled_at)
      FROM measurement m
-     WHERE m.stack_id = a.stack_id AND m.sampled_at < a.period_end
+     CROSS JOIN LATERAL (SELECT m.interval_s * interval '1 second' AS length) i
+     CROSS JOIN LATERAL (SELECT CASE WHEN k.document ->> 'stamped' = 'end' THEN m.sampled_at - i.length
+                                     ELSE m.sampled_at END AS start) r
+     WHERE m.stack_id = a.stack_id AND m.sampled_at < a.period_end + interval '1 hour'
        AND m.sampled_at >= a.period_start - interval '1 hour'
-       AND m.sampled_at + m.interval_s * interval '1 second' > a.period_start), '[]')
-FROM alert a WHERE a.alert_id = ANY(%s)
+       AND r.start < a.period_end AND r.start + i.length > a.period_start), '[]')
+FROM alert a JOIN stack k USING (stack_id) WHERE a.alert_id = ANY(%s)
 ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
 """
 _COPY_HOURS: Final[LiteralString] = """

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 
 from plant.channels import CHANNELS
 from plant.merging import Merged, Version, conflicts_with, distinct, merge, version_from
-from plant.periods import instant, micros
+from plant.periods import HOUR, SECOND, instant, micros
 from plant.readings import Letters, Rows, state_not_running
 from store.pool import Connection
 
@@ -343,34 +343,45 @@ _READ_CHANNELS: Final = (
 
 
 async def read_rows(
-    conn: Connection, stack_id: int, instruments: Sequence[str], *, first: int, end: int
+    conn: Connection,
+    stack_id: int,
+    instruments: Sequence[str],
+    *,
+    first: int,
+    end: int,
+    stamped_at_end: bool = False,
 ) -> dict[str, Rows]:
-    """The rows of a stack that touch `[first, end)` (microseconds), by instrument, sorted by `sampled_at`.
+    """The rows of a stack that touch `[first, end)` (microseconds), by instrument, sorted by their start.
 
-    No row stands for more than an hour, so one hour of rows before *first* is enough.
+    No row stands for more than an hour, so one hour of rows before *first* is enough, and where a row carries the end
+    of its interval one hour behind *end*.
     """
+    last = end + HOUR if stamped_at_end else end
     async with conn.cursor(binary=True) as cursor:
         await cursor.execute(
             _READ,
-            {"stack_id": stack_id, "instruments": list(instruments), "first": instant(first), "end": instant(end)},
+            {"stack_id": stack_id, "instruments": list(instruments), "first": instant(first), "end": instant(last)},
         )
         fetched = await cursor.fetchall()
     found: dict[str, Rows] = {}
     for instrument in dict.fromkeys(row[0] for row in fetched):
-        found[instrument] = _to_rows([row for row in fetched if row[0] == instrument])
+        found[instrument] = _to_rows([row for row in fetched if row[0] == instrument], stamped_at_end=stamped_at_end)
     return found
 
 
-def _to_rows(fetched: Sequence[Any]) -> Rows:
+def _to_rows(fetched: Sequence[Any], *, stamped_at_end: bool) -> Rows:
     _, times, intervals, flag, flags, states, *values = zip(*fetched, strict=True)
     row_flag = np.frombuffer("".join(flag).encode(), dtype=np.uint8)
     own: dict[str, Letters] = {}
     for index, by_channel in enumerate(flags):
         for channel, letter in (by_channel or {}).items():
             own.setdefault(channel, row_flag.copy())[index] = ord(letter)
+    starts, interval_s = np.array(times, dtype=np.int64), np.array(intervals, dtype=np.int64)
+    if stamped_at_end:
+        starts = starts - interval_s * SECOND
     return Rows(
-        sampled_at=np.array(times, dtype=np.int64),
-        interval_s=np.array(intervals, dtype=np.int64),
+        sampled_at=starts,
+        interval_s=interval_s,
         not_running=state_not_running(states),
         # numpy reads None as NaN
         values={name: np.array(column, dtype=np.float64) for name, column in zip(_READ_CHANNELS, values, strict=True)},

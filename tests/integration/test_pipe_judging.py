@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from builders import POWER, a_frame, a_pipe, gas_turbine_nox, minutes
+from builders import POWER, WORKS, a_frame, a_pipe, gas_turbine_nox, minutes
 
 pytestmark = pytest.mark.anyio
 
@@ -226,3 +226,14 @@ async def test_a_clear_hour_ends_the_alerts_before_it_and_missing_data_does_not(
     assert late == [("withdrawn", None), ("resolved", noon - timedelta(hours=2))]
     assert [number for _, number in events] == list(range(1, len(events) + 1))
     assert revisions == [(1, "breached", False), (2, "clear", True)]
+
+
+async def test_rows_stamped_at_the_end_of_their_interval_belong_to_what_lies_before(database_url: str) -> None:
+    register = WORKS.replace("interval_s = 60\n", 'interval_s = 60\nstamped = "end"\n')
+    async with a_pipe(database_url, register) as pipe:
+        await pipe.publish(a_frame(minutes("2026-11-10T08:01:00+08:00", 60, so2=40.0, o2=16.0)))
+        await pipe.tick(LATER)
+        hours = await pipe.rows("SELECT start, verdict FROM hour_verdict WHERE pollutant = 'so2'")
+        rows = await pipe.rows("SELECT jsonb_array_length(body) FROM alert_evidence")
+    assert hours == [(datetime(2026, 11, 10, 0, tzinfo=UTC), "breached")]
+    assert rows == [(60,)]
