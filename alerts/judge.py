@@ -86,7 +86,12 @@ async def _judge_run(conn: Connection, subject: Subject, hours: list[int], now: 
     first, end = hours[0], hours[-1] + HOUR
     stack = subject.stack
     rows = await measurements.read_rows(
-        conn, subject.stack_id, stack.judged_from, first=first, end=end, stamped_at_end=stack.stamped_at_end
+        conn,
+        subject.stack_id,
+        stack.ducts or stack.judged_from,
+        first=first,
+        end=end,
+        stamped_at_end=stack.stamped_at_end,
     )
     marks = await judging.accepted_marks(conn, subject.stack_id, first=first, end=end)
     starts = [instant(hour) for hour in hours]
@@ -145,6 +150,7 @@ class _Hours:
             not_running_minutes=int(means.not_running_minutes[at]),
             over_range_minutes=int(means.over_range_minutes[at]),
             claimed_minutes=int(means.claimed_minutes[at]),
+            zero_minutes=int(means.zero_minutes[at]),
             mean=_number(means.mean[at]),
             o2=_number(means.o2[at]),
             mass_kg=_number(means.mass_kg[at]),

@@ -61,6 +61,7 @@ class HourMeans:
     over_range_minutes: Counts
     claimed_minutes: Counts
     accepted_off_minutes: Counts  #: not running by an accepted mark, whatever the rows say
+    zero_minutes: Counts  #: valid minutes of exactly zero: no analyser is so still
     mean: Values  #: mg/m3, dry, standard state, at measured oxygen
     o2: Values  #: vol %, dry, over the same minutes
     mass_kg: Values
@@ -83,15 +84,23 @@ def average_hours(
 
     *rows* by instrument: all that touch those hours, an earlier row that reaches into them too. An hour takes
     the first instrument of `stack.judged_from` that makes it valid, else the first that has any row; it
-    never mixes two. Hours without a row have `rows` 0.
+    never mixes two. Where the outlet has several ducts, their instruments together are one, weighted by flow. Hours
+    without a row have `rows` 0.
     """
     grid = _Grid(first, n_hours)
     not_running = _not_running(rows, grid, accepted)
-    ranked = [
-        _average(name, rows[name], pollutant, stack, method, grid, not_running, accepted)
-        for name in stack.judged_from
-        if name in rows
-    ]
+    accepted_off = grid.claimed(accepted, of_source=True)
+
+    def minutes(name: str) -> _Minutes:
+        return _minutes(name, rows[name], pollutant, stack, method, grid, not_running, accepted)
+
+    sources: list[_Minutes] = []
+    if stack.ducts:
+        if all(name in rows for name in stack.ducts):
+            sources = [_weighted_by_flow([minutes(name) for name in stack.ducts])]
+    else:
+        sources = [minutes(name) for name in stack.judged_from if name in rows]
+    ranked = [_hours(source, method, grid, not_running, accepted_off) for source in sources]
     return _first_valid(ranked, grid)
 
 
@@ -138,7 +147,22 @@ def _not_running(rows: Mapping[str, Rows], grid: _Grid, accepted: Sequence[Claim
     return stopped
 
 
-def _average(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Minutes:
+    """One pollutant of one instrument, or of all ducts together, minute by minute; arrays of shape (n_minutes,)."""
+
+    instrument: str
+    value: Values
+    o2: Values
+    flow: Values
+    valid: Truths
+    over_range: Truths
+    claimed: Truths
+    rows: Counts  #: shape (n_hours,)
+    rows_hash: Sequence[bytes]  #: of each hour
+
+
+def _minutes(
     name: str,
     rows: Rows,
     pollutant: str,
@@ -147,64 +171,101 @@ def _average(
     grid: _Grid,
     not_running: Truths,
     accepted: Sequence[Claim],
-) -> HourMeans:
+) -> _Minutes:
     row, minute, seconds = grid.spread(rows)
     found = reading(rows, pollutant, stack, with_oxygen=method.with_oxygen)
     n = grid.n_minutes
+    enough_s = method.averaging.min_minute_cover * 60
 
-    def per_minute(weights: npt.NDArray[np.float64]) -> Values:
-        return np.bincount(minute, weights, n).astype(np.float64)
+    def any_row(truth: Truths) -> Truths:
+        minutes = np.zeros(n, dtype=bool)
+        minutes[minute[truth[row]]] = True
+        return minutes
 
     counted = found.counted[row]
-    cover = per_minute(np.where(counted, seconds, 0).astype(np.float64))
     device = grid.claimed(accepted, of_source=False)
-    valid = (cover >= method.averaging.min_minute_cover * 60) & ~not_running & ~device
-    minute_mean = _mean(found.value[row], counted, minute, n)
-    minute_o2 = _mean(found.o2[row], (found.o2_usable & ~np.isnan(found.o2))[row], minute, n)
+    valid = (np.bincount(minute, np.where(counted, seconds, 0), n) >= enough_s) & ~not_running & ~device
+    o2 = _mean(found.o2[row], (found.o2_usable & ~np.isnan(found.o2))[row], minute, n)
     if method.with_oxygen:
-        valid &= ~np.isnan(minute_o2)
-    over_range = (per_minute(found.over_range[row].astype(np.float64)) > 0) & ~not_running & ~device
+        valid &= ~np.isnan(o2)
     # Any row covers, whatever its flag or value: what is left out then, a claim of the plant's took out.
-    present = per_minute(seconds.astype(np.float64)) >= method.averaging.min_minute_cover * 60
-    flagged = per_minute(found.flagged[row].astype(np.float64)) > 0
-    accepted_off = grid.claimed(accepted, of_source=True)
-    said_stopped = not_running & ~accepted_off
-    claimed = present & ~valid & ((flagged & ~device) | said_stopped)
-
-    hour = np.arange(n) // MINUTES
-
-    def per_hour(truth: Truths) -> Counts:
-        return np.bincount(hour, truth, grid.n_hours).astype(np.int64)
-
-    valid_minutes = per_hour(valid)
-    stopped = per_hour(not_running)
+    present = np.bincount(minute, seconds, n) >= enough_s
+    said_stopped = not_running & ~grid.claimed(accepted, of_source=True)
+    flow = flow_of(rows, stack)
     touched = _touched(row, minute // MINUTES, grid.n_hours)
-    mean = _mean(minute_mean, valid, hour, grid.n_hours)
-    flow_rate = flow_of(rows, stack)
-    flow = _mean(flow_rate[row], ~np.isnan(flow_rate)[row], minute, n)
+    return _Minutes(
+        instrument=name,
+        value=_mean(found.value[row], counted, minute, n),
+        o2=o2,
+        flow=_mean(flow[row], ~np.isnan(flow)[row], minute, n),
+        valid=valid,
+        over_range=any_row(found.over_range) & ~not_running & ~device,
+        claimed=present & ~valid & ((any_row(found.flagged) & ~device) | said_stopped),
+        rows=np.diff(touched.edges),
+        rows_hash=_hashes(rows, found, touched),
+    )
+
+
+def _weighted_by_flow(ducts: Sequence[_Minutes]) -> _Minutes:
+    """Several ducts of one outlet: each minute's mean by their flows, valid where every duct and its flow is."""
+    flow = np.stack([duct.flow for duct in ducts])
+    total = flow.sum(axis=0)
+    valid = np.logical_and.reduce([duct.valid for duct in ducts]) & (flow >= 0).all(axis=0) & (total > 0)
+
+    def weighted(parts: Sequence[Values]) -> Values:
+        mean: Values = np.divide(
+            (np.stack(parts) * flow).sum(axis=0), total, out=np.full(total.size, np.nan), where=valid
+        )
+        return mean
+
+    return _Minutes(
+        instrument="+".join(duct.instrument for duct in ducts),
+        value=weighted([duct.value for duct in ducts]),
+        o2=weighted([duct.o2 for duct in ducts]),
+        flow=total,
+        valid=valid,
+        over_range=np.logical_or.reduce([duct.over_range for duct in ducts]),
+        claimed=np.logical_or.reduce([duct.claimed for duct in ducts]) & ~valid,
+        rows=np.sum([duct.rows for duct in ducts], axis=0),
+        rows_hash=[
+            hashlib.blake2b(b"".join(parts), digest_size=16).digest()
+            for parts in zip(*(duct.rows_hash for duct in ducts), strict=True)
+        ],
+    )
+
+
+def _hours(minutes: _Minutes, method: Method, grid: _Grid, not_running: Truths, accepted_off: Truths) -> HourMeans:
+    hour = np.arange(grid.n_minutes) // MINUTES
+    valid = minutes.valid
+
+    def count(truth: Truths) -> Counts:
+        counts: Counts = truth.reshape(-1, MINUTES).sum(axis=1)
+        return counts
+
+    valid_minutes, stopped = count(valid), count(not_running)
     hour_is_valid = (stopped < method.averaging.not_running_minutes) & (
         valid_minutes >= method.averaging.min_valid_minutes
     )
+    mean = _mean(minutes.value, valid, hour, grid.n_hours)
+    flow = _mean(minutes.flow, valid & ~np.isnan(minutes.flow), hour, grid.n_hours)
     return HourMeans(
         start=grid.first + np.arange(grid.n_hours, dtype=np.int64) * HOUR,
-        instrument=np.full(grid.n_hours, name, dtype=object),
-        rows=np.diff(touched.edges),
+        instrument=np.full(grid.n_hours, minutes.instrument, dtype=object),
+        rows=minutes.rows,
         valid=hour_is_valid,
         valid_minutes=valid_minutes,
         not_running_minutes=stopped,
-        over_range_minutes=per_hour(over_range),
-        claimed_minutes=per_hour(claimed),
-        accepted_off_minutes=per_hour(accepted_off),
+        over_range_minutes=count(minutes.over_range),
+        claimed_minutes=count(minutes.claimed),
+        accepted_off_minutes=count(accepted_off),
+        zero_minutes=count(valid & (minutes.value == 0)),
         mean=mean,
-        o2=_mean(minute_o2, valid & ~np.isnan(minute_o2), hour, grid.n_hours),
-        mass_kg=np.where(
-            hour_is_valid,
-            mass_kg(np.maximum(mean, 0.0), _mean(flow, valid & ~np.isnan(flow), hour, grid.n_hours)),
-            np.nan,
-        ),
-        minute_mean=np.where(valid, minute_mean, np.nan).reshape(-1, MINUTES),
-        minute_o2=np.where(valid, minute_o2, np.nan).reshape(-1, MINUTES),
-        rows_hash=_hashes(rows, found, touched),
+        o2=_mean(minutes.o2, valid & ~np.isnan(minutes.o2), hour, grid.n_hours),
+        # A mean below zero is the noise of an analyser at zero: nothing is taken out of the air.
+        mass_kg=np.where(hour_is_valid, mass_kg(np.maximum(mean, 0.0), flow), np.nan),
+        minute_mean=np.where(valid, minutes.value, np.nan).reshape(-1, MINUTES),
+        minute_o2=np.where(valid, minutes.o2, np.nan).reshape(-1, MINUTES),
+        rows_hash=minutes.rows_hash,
     )
 
 
@@ -239,6 +300,7 @@ def _no_hours(grid: _Grid) -> HourMeans:
         over_range_minutes=none,
         claimed_minutes=none,
         accepted_off_minutes=none,
+        zero_minutes=none,
         mean=nan,
         o2=nan,
         mass_kg=nan,

@@ -113,6 +113,7 @@ class Stack:
     interval_s: int
     units: tuple[str, ...] = ()
     judged_from: tuple[str, ...] = ("main",)
+    ducts: tuple[str, ...] = ()  #: instruments of several ducts of one outlet, weighted by flow, instead of ranks
     channels: Mapping[str, Channel] = field(default_factory=dict)
     area_m2: float | None = None
     ambient_pressure_pa: float = 101325.0
@@ -309,6 +310,7 @@ def _stack_from(table: Reader, units: Collection[str], packs: Mapping[str, Colle
         interval_s=table.whole("interval_s", low=1, high=3600),
         units=table.texts("units", ()),
         judged_from=table.texts("judged_from", ("main",)),
+        ducts=table.texts("ducts", ()),
         channels={name: _channel_from(name, item) for name, item in channels.entries()},
         area_m2=table.maybe_number("area_m2", low=0.001),
         ambient_pressure_pa=table.number("ambient_pressure_pa", 101325.0, low=40_000, high=120_000),
@@ -325,6 +327,8 @@ def _stack_from(table: Reader, units: Collection[str], packs: Mapping[str, Colle
                 "units",
                 f"{name!r} is no unit of this site; its units are {', '.join(sorted(units)) or 'none'}",
             )
+    if len(stack.ducts) == 1 or (stack.ducts and "judged_from" in table):
+        table.fault("ducts", "must name two instruments or more, and stands instead of judged_from")
     for name in stack.packs:
         if name not in packs:
             table.fault("packs", f"{name!r} is no rule pack; there are {', '.join(sorted(packs))}")

@@ -170,6 +170,7 @@ class HourMean:
     not_running_minutes: int
     over_range_minutes: int
     claimed_minutes: int
+    zero_minutes: int
     mean: float | None
     o2: float | None
     mass_kg: float | None
@@ -299,7 +300,7 @@ _MONTH_COLUMNS: Final = tuple(field.name for field in fields(MonthRow))
 
 _MEANS: Final[LiteralString] = """
 SELECT pollutant, start, averaging, instrument, rows, valid, valid_minutes, not_running_minutes, over_range_minutes,
-       claimed_minutes, mean, o2, mass_kg, rows_hash, final, revision
+       claimed_minutes, zero_minutes, mean, o2, mass_kg, rows_hash, final, revision
 FROM hour_mean WHERE stack_id = %(stack_id)s AND start = ANY(%(starts)s) AND start BETWEEN %(first)s AND %(last)s
   AND superseded_at IS NULL
 """
@@ -309,12 +310,13 @@ WHERE stack_id = %s AND pollutant = %s AND start = %s AND averaging = %s AND sup
 """
 _PUT_MEAN: Final[LiteralString] = """
 INSERT INTO hour_mean (stack_id, revision, pollutant, start, averaging, instrument, rows, valid, valid_minutes,
-    not_running_minutes, over_range_minutes, claimed_minutes, mean, o2, mass_kg, rows_hash, final)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    not_running_minutes, over_range_minutes, claimed_minutes, zero_minutes, mean, o2, mass_kg, rows_hash, final)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (stack_id, pollutant, start, averaging, revision) DO UPDATE SET
     instrument = excluded.instrument, rows = excluded.rows, valid = excluded.valid,
     valid_minutes = excluded.valid_minutes, not_running_minutes = excluded.not_running_minutes,
     over_range_minutes = excluded.over_range_minutes, claimed_minutes = excluded.claimed_minutes,
+    zero_minutes = excluded.zero_minutes,
     mean = excluded.mean, o2 = excluded.o2, mass_kg = excluded.mass_kg, rows_hash = excluded.rows_hash,
     final = excluded.final, computed_at = now()
 """

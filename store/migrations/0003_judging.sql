@@ -47,6 +47,7 @@ CREATE TABLE hour_mean (  -- knows no pack, only how it was averaged
     valid_minutes smallint NOT NULL,
     not_running_minutes smallint NOT NULL,
     over_range_minutes smallint NOT NULL,
+    zero_minutes smallint NOT NULL DEFAULT 0,  -- valid minutes of exactly zero
     claimed_minutes smallint NOT NULL,  -- minutes that only a flag or a state of the plant's took out
     mean double precision,
     o2 double precision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -613,3 +613,35 @@ def test_hours_agree_with_the_contract_written_as_plain_loops(
 
 def test_the_conversion_knows_a_molar_mass_for_each_gas_that_may_come_in_ppm() -> None:
     assert set(MOLAR_MASS_G) == {"so2", "no", "no2", "nox", "co", "nh3"}
+
+
+TWO_DUCTS: Final = replace(a_stack(), ducts=("north", "south"))
+
+
+def test_ducts_of_one_outlet_are_weighted_by_their_flow() -> None:
+    north = samples(60, so2=20.0, o2=15.0, flow=300_000.0)
+    south = samples(60, so2=40.0, o2=17.0, flow=100_000.0)
+    means = judge({"north": north, "south": south}, stack=TWO_DUCTS).means
+    assert means.mean[0] == pytest.approx((20 * 3 + 40) / 4)
+    assert means.o2[0] == pytest.approx((15 * 3 + 17) / 4)
+    assert means.mass_kg[0] == pytest.approx(25.0 * 400_000 * 1e-6)
+    assert means.instrument[0] == "north+south"
+    assert means.valid[0]
+
+
+def test_an_outlet_whose_second_duct_is_silent_is_not_valid() -> None:
+    north = samples(60, so2=20.0, o2=15.0, flow=300_000.0)
+    south = samples(44, so2=40.0, o2=17.0, flow=100_000.0)
+    assert judge({"north": north, "south": south}, stack=TWO_DUCTS).means.valid_minutes.tolist() == [44]
+    assert judge({"north": north}, stack=TWO_DUCTS).means.rows.tolist() == [0]
+
+
+def test_minutes_of_exactly_zero_are_counted() -> None:
+    rows = samples(10, so2=0.0, o2=16.0) + samples(50, start=600, so2=0.1, o2=16.0)
+    assert judge(rows).means.zero_minutes.tolist() == [10]
+
+
+def test_a_mean_below_zero_weighs_nothing() -> None:
+    means = judge(samples(60, so2=-0.4, o2=16.0, flow=100_000.0)).means
+    assert means.mean.tolist() == [-0.4]
+    assert means.mass_kg.tolist() == [0.0]
