@@ -131,9 +131,7 @@ class _Hours:
     def is_listed(self, at: int, standing: Mapping[tuple[str, datetime, str], tuple[HourMean, int]]) -> bool:
         """An hour with a row is judged, and one that had been: its rows may be another instrument's now."""
         start = int(self.means.start[at])
-        if self.pack.valid_from is not None and _local_day(start, self.subject.site) < self.pack.valid_from:
-            return False
-        if self.pack.valid_until is not None and _local_day(start, self.subject.site) >= self.pack.valid_until:
+        if not self.pack.in_force(_local_day(start, self.subject.site)):
             return False
         return bool(self.means.rows[at]) or (self.pollutant, instant(start), self.averaging) in standing
 

@@ -87,7 +87,7 @@ class Intake:
         """
         try:
             return await self._commit(messages)
-        except psycopg.DataError as error:
+        except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
             if len(messages) == 1:
                 logger.error("message_poisoned", extra={"topic": messages[0].topic, "reason": str(error)})
                 return await self._commit(messages, poison=f"the database cannot hold it: {error}")
@@ -122,7 +122,7 @@ class Intake:
                 for item in items:
                     await write.release(item)
                 await write.finish()
-        except psycopg.DataError as error:
+        except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded) as error:
             async with transaction(self.pool) as conn:
                 for item in items:
                     reason = f"the database cannot hold it: {error}"

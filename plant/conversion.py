@@ -41,8 +41,12 @@ def actual_to_standard(value: Quantity, temperature_c: Quantity, pressure_pa: Qu
     )
 
 
-def to_reference_oxygen(value: Quantity, o2_vol_pct: Quantity, base_o2_vol_pct: float) -> Quantity:
+def to_reference_oxygen(
+    value: Quantity, o2_vol_pct: Quantity, base_o2_vol_pct: float, in_air_vol_pct: float = OXYGEN_OF_THE_FORMULA
+) -> Quantity:
     """Dilution-corrected to the base oxygen (eq. 28): C (21 - base) / (21 - O2).
+
+    `in_air_vol_pct`: what another country's formula writes for the 21.
 
     Meaningless at ambient oxygen; the caller judges that first (contract, section 5: 20.9 and above).
 
@@ -51,7 +55,7 @@ def to_reference_oxygen(value: Quantity, o2_vol_pct: Quantity, base_o2_vol_pct: 
     >>> round(to_reference_oxygen(31.056, 16.522, 16.0), 2)
     34.68
     """
-    return value * (OXYGEN_OF_THE_FORMULA - base_o2_vol_pct) / (OXYGEN_OF_THE_FORMULA - o2_vol_pct)
+    return value * (in_air_vol_pct - base_o2_vol_pct) / (in_air_vol_pct - o2_vol_pct)
 
 
 def nox_from_mass(no_mg_m3: Quantity, no2_mg_m3: Quantity) -> Quantity:

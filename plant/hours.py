@@ -26,11 +26,10 @@ MINUTES: Final = HOUR // MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An accepted mark: `[start, end)` in microseconds; a condition of the source, or of the device."""
+    """An accepted mark: `[start, end)` in microseconds. What it covers is not running (contract, section 5)."""
 
     start: int
     end: int
-    of_source: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +88,7 @@ def average_hours(
     """
     grid = _Grid(first, n_hours)
     not_running = _not_running(rows, grid, accepted)
-    accepted_off = grid.claimed(accepted, of_source=True)
+    accepted_off = grid.claimed(accepted)
 
     def minutes(name: str) -> _Minutes:
         return _minutes(name, rows[name], pollutant, stack, method, grid, not_running, accepted)
@@ -128,11 +127,11 @@ class _Grid:
         inside = (minute >= 0) & (minute < self.n_minutes)
         return row[inside], minute[inside], np.minimum(rows.interval_s, 60)[row[inside]]
 
-    def claimed(self, claims: Sequence[Claim], *, of_source: bool) -> Truths:
+    def claimed(self, claims: Sequence[Claim]) -> Truths:
         """Minutes that an accepted mark covers, in whole or in part."""
         covered = np.zeros(self.n_minutes, dtype=bool)
         for claim in claims:
-            if claim.of_source == of_source and claim.end > self.first:
+            if claim.end > self.first:
                 start = max(0, (claim.start - self.first) // MINUTE)
                 covered[start : max(start, -((self.first - claim.end) // MINUTE))] = True
         return covered
@@ -140,7 +139,7 @@ class _Grid:
 
 def _not_running(rows: Mapping[str, Rows], grid: _Grid, accepted: Sequence[Claim]) -> Truths:
     """Minutes in which a row of any instrument, or an accepted mark, says that the source does not run."""
-    stopped = grid.claimed(accepted, of_source=True)
+    stopped = grid.claimed(accepted)
     for instrument in rows.values():
         row, minute, _ = grid.spread(instrument)
         stopped[minute[instrument.not_running[row]]] = True
@@ -183,14 +182,13 @@ def _minutes(
         return minutes
 
     counted = found.counted[row]
-    device = grid.claimed(accepted, of_source=False)
-    valid = (np.bincount(minute, np.where(counted, seconds, 0), n) >= enough_s) & ~not_running & ~device
+    valid = (np.bincount(minute, np.where(counted, seconds, 0), n) >= enough_s) & ~not_running
     o2 = _mean(found.o2[row], (found.o2_usable & ~np.isnan(found.o2))[row], minute, n)
     if method.with_oxygen:
         valid &= ~np.isnan(o2)
     # Any row covers, whatever its flag or value: what is left out then, a claim of the plant's took out.
     present = np.bincount(minute, seconds, n) >= enough_s
-    said_stopped = not_running & ~grid.claimed(accepted, of_source=True)
+    said_stopped = not_running & ~grid.claimed(accepted)
     flow = flow_of(rows, stack)
     touched = _touched(row, minute // MINUTES, grid.n_hours)
     return _Minutes(
@@ -199,8 +197,8 @@ def _minutes(
         o2=o2,
         flow=_mean(flow[row], ~np.isnan(flow)[row], minute, n),
         valid=valid,
-        over_range=any_row(found.over_range) & ~not_running & ~device,
-        claimed=present & ~valid & ((any_row(found.flagged) & ~device) | said_stopped),
+        over_range=any_row(found.over_range) & ~not_running,
+        claimed=present & ~valid & (any_row(found.flagged) | said_stopped),
         rows=np.diff(touched.edges),
         rows_hash=_hashes(rows, found, touched),
     )

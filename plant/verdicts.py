@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from plant.conversion import to_reference_oxygen
 from plant.hours import HourMeans, Method
-from plant.packs import Pack
+from plant.packs import Averaging, Pack
+from plant.packs.comparing import is_above
 from plant.periods import HOUR, SECOND
 from plant.readings import Truths, Values
 
@@ -52,7 +53,7 @@ class HourVerdicts:
 
 def method_of(pack: Pack, process: str, *, already_corrected: bool) -> Method:
     """How *pack* averages the outlet of *process*: with oxygen where it has a base and the channel needs it."""
-    with_oxygen = pack.outlet(process).base_o2_vol_pct is not None and not already_corrected
+    with_oxygen = pack.outlet(process).base_oxygen() is not None and not already_corrected
     return Method(averaging=pack.averaging, with_oxygen=with_oxygen)
 
 
@@ -67,17 +68,17 @@ def judge_hours(
     """Verdicts of *means* under *pack* at the instant *now* (microseconds since the epoch)."""
     outlet = pack.outlet(process)
     rule = pack.averaging
-    limit = outlet.limits[pollutant].mg_m3
-    base = None if already_corrected else outlet.base_o2_vol_pct
+    limit = outlet.limits[pollutant]
+    base = None if already_corrected else outlet.base_oxygen()
     at_ambient = np.zeros(means.mean.size, dtype=bool)
     corrected, from_minutes = means.mean, means.mean
     if base is not None:
         at_ambient = means.o2 >= rule.oxygen_at_ambient_vol_pct
-        corrected = _corrected(means.mean, means.o2, base, rule.oxygen_at_ambient_vol_pct)
-        minutes = _corrected(means.minute_mean, means.minute_o2, base, rule.oxygen_at_ambient_vol_pct)
+        corrected = _corrected(means.mean, means.o2, base, rule)
+        minutes = _corrected(means.minute_mean, means.minute_o2, base, rule)
         from_minutes = _mean_of_all(minutes, ~np.isnan(means.minute_mean))
 
-    above = np.round(corrected, pack.decimals) > limit
+    above = is_above(corrected, pack, outlet, limit)
     final = now >= means.start + HOUR + rule.ended_after_s * SECOND
     excluded = means.not_running_minutes >= rule.not_running_minutes
     too_few = means.valid_minutes < rule.min_valid_minutes
@@ -102,12 +103,12 @@ def judge_hours(
         Reason.WITHIN,
     )
     decided = (verdict == Verdict.CLEAR) | (verdict == Verdict.BREACHED)
-    above_by_minutes = np.round(from_minutes, pack.decimals) > limit
+    above_by_minutes = is_above(from_minutes, pack, outlet, limit)
     return HourVerdicts(
         corrected=corrected,
         corrected_from_minutes=from_minutes,
         method_sensitive=decided & ~np.isnan(from_minutes) & (above_by_minutes != above),
-        limit=limit,
+        limit=limit.mg_m3,
         verdict=verdict,
         reason=reason,
         claimed=_claimed(means, pack, reason),
@@ -125,10 +126,10 @@ def _claimed(means: HourMeans, pack: Pack, reason: npt.NDArray[np.object_]) -> T
     return claimed
 
 
-def _corrected(value: Values, o2: Values, base: float, at_ambient: float) -> Values:
+def _corrected(value: Values, o2: Values, base: float, rule: Averaging) -> Values:
     """At base oxygen; NaN where the oxygen is at ambient or unknown."""
-    usable = np.where(o2 < at_ambient, o2, np.nan)
-    corrected: Values = to_reference_oxygen(value, usable, base)
+    usable = np.where(o2 < rule.oxygen_at_ambient_vol_pct, o2, np.nan)
+    corrected: Values = to_reference_oxygen(value, usable, base, rule.oxygen_in_air_vol_pct)
     return corrected
 
 

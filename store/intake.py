@@ -17,7 +17,11 @@ from plant.periods import instant
 from plant.wire import Receipt
 from store.pool import Connection
 
-RECEIPT_REFUSALS: Final = 100  # the newest of a session; more would only grow the retained message
+# A receipt is retained, and a broker ends the connection of who publishes what it finds too large.
+RECEIPT_REFUSALS: Final = 100  # frames, the newest of a session
+REASONS_LISTED: Final = 8  # of one frame
+ROWS_LISTED: Final = 100  # of one reason
+ALSO_LISTED: Final = 10_000  # the newest; an edge's window lies at its highest numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,8 +239,16 @@ async def receipt_of(conn: Connection, key: SessionKey) -> Receipt | None:
         return None
     ranges = _ranges(row[0])
     through = ranges.pop(0)[1] - 1 if ranges and ranges[0][0] <= 1 else 0
-    also = tuple(seq for low, high in ranges for seq in range(low, high))
-    return Receipt(session=session, through=through, also=also, refused=tuple(_refusals(row[1])))
+    return Receipt(session=session, through=through, also=_newest(ranges), refused=tuple(_refusals(row[1])))
+
+
+def _newest(ranges: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """The highest numbers of rising *ranges*, rising."""
+    found: list[int] = []
+    for low, high in reversed(ranges):
+        room = ALSO_LISTED - len(found)
+        found += range(high - 1, max(low, high - room) - 1, -1)
+    return tuple(reversed(found))
 
 
 def _ranges(text: str) -> list[tuple[int, int]]:
@@ -247,7 +259,10 @@ def _ranges(text: str) -> list[tuple[int, int]]:
 
 
 def _refusals(items: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    """One entry for each reason: `{"seq", "rows", "reason"}`; no `rows` where the whole frame was refused."""
+    """One entry for each reason: `{"seq", "rows", "reason"}`; no `rows` where the whole frame was refused.
+
+    What is too much to be listed is counted in the words of its reason.
+    """
     for item in items:
         if item["rows"] is None:
             yield {"seq": item["seq"], "rows": [], "reason": item["reason"]}
@@ -255,8 +270,15 @@ def _refusals(items: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]
         by_reason: dict[str, list[int]] = {}
         for refusal in item["rows"]:
             by_reason.setdefault(refusal["reason"], []).append(refusal["row"])
-        for reason, rows in by_reason.items():
-            yield {"seq": item["seq"], "rows": rows, "reason": reason}
+        reasons = list(by_reason.items())
+        for reason, rows in reasons[:REASONS_LISTED]:
+            more = f" ({len(rows)} rows; the first {ROWS_LISTED} of them are listed)" if len(rows) > ROWS_LISTED else ""
+            yield {"seq": item["seq"], "rows": rows[:ROWS_LISTED], "reason": reason + more}
+        others = sorted(row for _, rows in reasons[REASONS_LISTED:] for row in rows)
+        if others:
+            more = f"; the first {ROWS_LISTED} of them are listed" if len(others) > ROWS_LISTED else ""
+            said = f"{len(reasons) - REASONS_LISTED} other reasons, {len(others)} rows{more}"
+            yield {"seq": item["seq"], "rows": others[:ROWS_LISTED], "reason": said}
 
 
 async def ask_to_judge(conn: Connection, hours: Iterable[tuple[int, datetime]], *, reason: str) -> None:

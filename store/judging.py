@@ -19,9 +19,6 @@ from plant.periods import instant, micros
 from plant.verdicts import Verdict
 from store.pool import Connection
 
-SOURCE_MARKS: Final = ("start_up", "shut_down", "stopped")
-"""Kinds of mark that say the source did not run normally; the others are about the analyser."""
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -148,12 +145,12 @@ async def accepted_marks(conn: Connection, stack_id: int, *, first: int, end: in
     """The accepted marks of a stack that touch `[first, end)`."""
     cursor = await conn.execute(
         """
-        SELECT start_at, end_at, kind FROM mark
+        SELECT start_at, end_at FROM mark
         WHERE stack_id = %s AND status = 'accepted' AND start_at < %s AND end_at > %s ORDER BY start_at
         """,
         [stack_id, instant(end), instant(first)],
     )
-    return [Claim(micros(start), micros(stop), kind in SOURCE_MARKS) for start, stop, kind in await cursor.fetchall()]
+    return [Claim(micros(start), micros(stop)) for start, stop in await cursor.fetchall()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,8 @@ async def transaction(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Co
     try:
         async with pool.connection() as conn:
             yield conn
+    except psycopg.errors.ProgramLimitExceeded:
+        raise  # what was given is too large: it would be so the next time too
     except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
         raise Unavailable(f"database: {error}") from error
 

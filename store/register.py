@@ -92,6 +92,11 @@ async def site_by_code(conn: Connection, code: str) -> RegisteredSite | None:
     return (await load_register(conn, code)).get(code)
 
 
+async def site_codes(conn: Connection) -> list[str]:
+    cursor = await conn.execute("SELECT code FROM site ORDER BY code")
+    return [code for (code,) in await cursor.fetchall()]
+
+
 async def region_codes(conn: Connection) -> set[str]:
     cursor = await conn.execute("SELECT code FROM region")
     return {code for (code,) in await cursor.fetchall()}
@@ -131,20 +136,24 @@ _KEEP: Final[LiteralString] = """
 INSERT INTO register_version (kind, key, version, document, changed_by) VALUES (%s, %s, %s, %s, %s)
 """
 _WITHDRAW_STACKS: Final[LiteralString] = """
-UPDATE stack SET withdrawn_at = now() FROM site
+UPDATE stack SET withdrawn_at = now(), version = stack.version + 1 FROM site
 WHERE stack.site_id = site.site_id AND site.code = %s AND stack.withdrawn_at IS NULL AND NOT stack.code = ANY(%s)
-RETURNING stack.code
+RETURNING stack.code, stack.version
 """
 _WITHDRAW_UNITS: Final[LiteralString] = """
-UPDATE unit SET withdrawn_at = now() FROM site
+UPDATE unit SET withdrawn_at = now(), version = unit.version + 1 FROM site
 WHERE unit.site_id = site.site_id AND site.code = %s AND unit.withdrawn_at IS NULL AND NOT unit.code = ANY(%s)
-RETURNING unit.code
+RETURNING unit.code, unit.version
 """
 _REJUDGE_STACK: Final[LiteralString] = """
 INSERT INTO rejudge (stack_id, hour, reason)
-SELECT DISTINCT m.stack_id, m.start, 'register'
-FROM hour_mean m JOIN stack k USING (stack_id) JOIN site s USING (site_id)
-WHERE s.code = %(site)s AND (%(stack)s::text IS NULL OR k.code = %(stack)s) AND m.superseded_at IS NULL
+SELECT DISTINCT k.stack_id, h.start, 'register'
+FROM stack k JOIN site s USING (site_id) CROSS JOIN LATERAL (
+    SELECT m.start FROM hour_mean m WHERE m.stack_id = k.stack_id AND m.superseded_at IS NULL
+    UNION  -- rows that came while nobody judged them: the stack was withdrawn, or no pack was in force
+    SELECT date_trunc('hour', m.sampled_at AT TIME ZONE s.timezone) AT TIME ZONE s.timezone
+    FROM measurement m WHERE m.stack_id = k.stack_id AND %(stack)s::text IS NOT NULL) AS h (start)
+WHERE s.code = %(site)s AND (%(stack)s::text IS NULL OR k.code = %(stack)s)
 """
 
 
@@ -200,7 +209,9 @@ async def _import_site(conn: Connection, table: Mapping[str, Any], changes: list
     for kind, query in (("stack", _WITHDRAW_STACKS), ("unit", _WITHDRAW_UNITS)):
         codes = [part["code"] for part in table.get(kind, ())]
         cursor = await conn.execute(query, [site, codes])
-        changes += [f"{kind} {site}/{code}: withdrawn" for (code,) in await cursor.fetchall()]
+        for code, version in await cursor.fetchall():
+            await conn.execute(_KEEP, [kind, f"{site}/{code}", version, _json({"withdrawn": True}), by])
+            changes.append(f"{kind} {site}/{code}: withdrawn")
 
 
 async def _put(conn: Connection, query: LiteralString, values: Mapping[str, Any]) -> int | None:

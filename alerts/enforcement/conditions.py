@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from alerts.enforcement.chain import utc_text
 from plant.errors import Refused
+from plant.packs.comparing import rounded
 from plant.register import BINDING_KINDS, Instrument, Region
 
 SUSPEND: Final = "suspend"
@@ -185,7 +186,7 @@ def _verdict_under(watched: Watched, hour: Hour) -> str:
     decided = hour.verdict in ("clear", "breached") and hour.corrected is not None
     if hour.pack_version == watched.pack_version or hour.corrected is None or not decided:
         return hour.verdict
-    return "clear" if round(hour.corrected, watched.decimals) <= watched.limit else "breached"
+    return "clear" if rounded(hour.corrected, watched.decimals) <= watched.limit else "breached"
 
 
 def _start(hour: Hour) -> datetime:

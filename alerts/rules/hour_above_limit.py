@@ -67,7 +67,7 @@ def judge(pack: Pack, process: str, series: Series, hour: JudgedHourMean) -> Fin
             "instrument": hour.instrument,
             "reason": hour.reason,
             "rows_hash": hour.rows_hash,
-            "mark": outlet.mark,
+            "mark": outlet.limits[series.pollutant].mark,
         },
         settled=True,
     )

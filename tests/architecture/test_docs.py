@@ -255,7 +255,7 @@ def test_the_example_register_can_be_imported() -> None:
 
 
 def test_packs_that_the_changelog_names_are_those_there_are() -> None:
-    assert set(re.findall(r"`(cn-[a-z0-9-]+)`", text_of("CHANGELOG.md"))) == set(all_packs())
+    assert set(re.findall(r"`((?:cn|eu|us|example)-[a-z0-9-]+)`", text_of("CHANGELOG.md"))) == set(all_packs())
 
 
 def test_the_hour_by_hand_is_the_hour_of_the_code() -> None:

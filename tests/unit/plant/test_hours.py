@@ -404,32 +404,25 @@ def test_where_only_the_second_instrument_has_rows_it_is_shown() -> None:
 # Accepted marks, and claims that nobody accepted.
 
 
-def a_mark(first_minute: int, end_minute: int, *, of_source: bool) -> Claim:
-    return Claim(FIRST + first_minute * MINUTE, FIRST + end_minute * MINUTE, of_source)
+def a_mark(first_minute: int, end_minute: int) -> Claim:
+    return Claim(FIRST + first_minute * MINUTE, FIRST + end_minute * MINUTE)
 
 
 @pytest.mark.parametrize(("end", "verdict"), [(44, "undecided"), (45, "excluded")])
-def test_minutes_under_an_accepted_mark_of_the_source_are_not_running(end: int, verdict: str) -> None:
-    judged = judge(samples(60, so2=30.0, **OXYGEN), accepted=[a_mark(0, end, of_source=True)])
+def test_minutes_under_an_accepted_mark_are_not_running(end: int, verdict: str) -> None:
+    judged = judge(samples(60, so2=30.0, **OXYGEN), accepted=[a_mark(0, end)])
     assert judged.means.not_running_minutes.tolist() == [end]
     assert judged.said()[0] == verdict
     assert judged.verdicts.claimed.tolist() == [False]
 
 
-def test_minutes_under_an_accepted_mark_of_the_device_are_not_valid() -> None:
-    judged = judge(samples(60, so2=30.0, **OXYGEN), accepted=[a_mark(0, 16, of_source=False)])
-    assert judged.means.valid_minutes.tolist() == [44]
-    assert judged.said() == ("undecided", "too_few_minutes")
-    assert judged.verdicts.claimed.tolist() == [False]
-
-
 def test_a_mark_covers_a_minute_that_it_only_touches() -> None:
-    half = Claim(FIRST + MINUTE // 2, FIRST + MINUTE + 1, of_source=True)
+    half = Claim(FIRST + MINUTE // 2, FIRST + MINUTE + 1)
     assert judge(samples(60, so2=30.0, **OXYGEN), accepted=[half]).means.not_running_minutes.tolist() == [2]
 
 
 def test_a_mark_of_another_hour_covers_nothing_here() -> None:
-    marks = [a_mark(-120, 0, of_source=True), a_mark(60, 120, of_source=True)]
+    marks = [a_mark(-120, 0), a_mark(60, 120)]
     assert judge(samples(60, so2=30.0, **OXYGEN), accepted=marks).means.not_running_minutes.tolist() == [0]
 
 
@@ -467,7 +460,7 @@ def test_an_hour_excluded_by_states_with_hardly_a_row_is_claimed_all_the_same() 
 
 def test_an_hour_that_accepted_marks_exclude_is_not_claimed_whatever_its_other_minutes_say() -> None:
     rows = samples(45, so2=30.0, state="stopped", **OXYGEN) + samples(15, start=2700, so2=30.0, flag="C", **OXYGEN)
-    judged = judge(rows, accepted=[a_mark(0, 45, of_source=True)])
+    judged = judge(rows, accepted=[a_mark(0, 45)])
     assert judged.said() == ("excluded", "not_running")
     assert judged.verdicts.claimed.tolist() == [False]
 
@@ -537,7 +530,7 @@ def test_hours_judged_one_by_one_are_bit_equal_to_hours_judged_together(
     stack = a_stack(judged_from=("main", "backup"), so2=WET, o2=WET)
     rows = {"main": as_rows(main), "backup": as_rows(backup)}
     method: Method = method_of(pack("cn-steel-ule-2019"), "sinter_head", already_corrected=False)
-    marks = [a_mark(70, 130, of_source=True), a_mark(20, 33, of_source=False)]
+    marks = [a_mark(70, 130), a_mark(20, 33)]
     together = average_hours(rows, "so2", stack, method, first=FIRST, n_hours=3, accepted=marks)
     order = [0, 1, 2]
     rng.shuffle(order)

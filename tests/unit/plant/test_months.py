@@ -74,6 +74,7 @@ def test_the_pack_of_the_steel_industry_asks_for_95_percent_of_at_least_three_qu
         pytest.param(9_500, 500, MonthVerdict.CLEAR, id="0.95"),
         pytest.param(94_999_999_999, 5_000_000_001, MonthVerdict.BREACHED, id="0.94999999999_is_not_rounded"),
         pytest.param(95_000_000_000, 5_000_000_000, MonthVerdict.CLEAR, id="0.95_of_very_many"),
+        pytest.param(95 * 10**15 - 1, 5 * 10**15 + 1, MonthVerdict.BREACHED, id="closer_than_a_float_can_tell"),
         pytest.param(1, 0, MonthVerdict.CLEAR, id="one_hour_within"),
         pytest.param(0, 1, MonthVerdict.BREACHED, id="one_hour_above"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -75,7 +77,8 @@ def test_the_corrected_mean_follows_the_table_of_factors(
     process: str, pollutant: str, o2: float, factor: float
 ) -> None:
     """The formula is applied both ways: oxygen below the base lowers the value."""
-    judged = judge(samples(60, o2=o2, **{pollutant: 10.0}), pollutant, stack=a_stack(process))
+    values: dict[str, Any] = {"o2": o2, pollutant: 10.0}
+    judged = judge(samples(60, **values), pollutant, stack=a_stack(process))
     assert judged.verdicts.corrected[0] == pytest.approx(10.0 * factor, abs=0.006)
 
 
