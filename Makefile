@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 BENCHMARKS := arithmetic
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo test check format bench reference lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ format: install ## put the code into its form
 
 bench: install ## run the benchmarks, one JSON object each
 	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json; done
+
+reference: install ## write docs/arithmetic.md from the code and the packs
+	$(BIN)/python -m plant.reference > docs/arithmetic.md
 
 lock: install ## write requirements.lock anew: hashed, for every platform, naming no index
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \

@@ -124,8 +124,22 @@ class Bounds(BaseModel):
     high: float | None
 
 
+class Conditions(BaseModel):
+    """The ranges in which the minutes to come lie, as registered. [mg/m3 dry, vol % dry]"""
+
+    low: float
+    high: float | None
+    o2_low: float | None
+    o2_high: float | None
+
+
 class RunningHour(Answer):
-    """The running hour of one pollutant. `bounds`, `saveable` and `keep_below` are null where they are not computed."""
+    """The running hour of one pollutant, if it stays valid and within the registered ranges.
+
+    `bounds`: what its corrected mean can still end with; `saveable`: whether that can be within the limit;
+    `keep_below`: what the minutes to come must stay below on average, as measured, at the oxygen of now [mg/m3, dry].
+    Null where the range of a channel is not registered, or the hour can no longer be decided.
+    """
 
     start: Time
     pack: str
@@ -136,6 +150,7 @@ class RunningHour(Answer):
     bounds: Bounds
     saveable: bool | None
     keep_below: float | None
+    conditions: Conditions | None
 
 
 class MonthFigures(Answer):

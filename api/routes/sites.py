@@ -18,9 +18,11 @@ from api.inputs import LIMIT, MAX_LIMIT, Cursor, Limit, Name
 from api.lookup import find_site, local_hour, main_pack
 from api.months import figures
 from api.paging import decode, page
+from api.running import bounds_of_hour
 from api.schemas import FeatureCollection, Page, Site, SiteStatus
 from plant.errors import Fault
 from plant.packs import pack as pack_named
+from plant.periods import micros
 from plant.reading import Reader
 from plant.register import region_from
 from store import cases, orders
@@ -37,6 +39,7 @@ from store.published import (
     month_words,
     open_severities,
 )
+from store.register import RegisteredSite, site_by_code
 
 router = APIRouter(tags=["sites"])
 
@@ -68,6 +71,8 @@ async def read_status(here: Here, access: Asking, site: Name) -> Any:
     async with transaction(here.pool) as conn:
         row = await find_site(conn, access, site)
         stacks = await list_stacks(conn, access.scope, site)
+        registered = await site_by_code(conn, site)
+        assert registered is not None
         wanted = AlertFilter(states=OPEN_STATES, sites=(site,))
         newest_cases = await cases.page(conn, access.scope, site=site, limit=MAX_LIMIT)
         opened = [case.case_id for case in newest_cases if case.closed_at is None][:LIMIT]
@@ -75,7 +80,7 @@ async def read_status(here: Here, access: Asking, site: Name) -> Any:
             "site": site,
             "state": (await cases.site_states(conn))[site],
             "now": utc_text(row.now) if row.now else None,
-            "stacks": [await _stack_status(conn, stack) for stack in stacks],
+            "stacks": [await _stack_status(conn, stack, registered) for stack in stacks],
             "alerts": await list_alerts(conn, access.scope, wanted, limit=LIMIT),
             "cases": [await case_document(conn, case_id, access.roles) for case_id in opened],
             "orders": [order_document(order) for order in await orders.in_force(conn, row.site_id)],
@@ -185,9 +190,10 @@ def order_document(row: orders.OrderRow) -> dict[str, Any]:
     return order.document()
 
 
-async def _stack_status(conn: Connection, stack: StackRow) -> dict[str, Any]:
+async def _stack_status(conn: Connection, stack: StackRow, registered: RegisteredSite) -> dict[str, Any]:
     name = main_pack(stack.document)
-    limits = pack_named(name).outlet(stack.document["process"]).limits
+    pack = pack_named(name)
+    limits = pack.outlet(stack.document["process"]).limits
     hour: dict[str, Any] = {}
     month: dict[str, Any] = {}
     if stack.now is not None:
@@ -196,8 +202,10 @@ async def _stack_status(conn: Connection, stack: StackRow) -> dict[str, Any]:
         rows = {
             row["pollutant"]: row for row in await list_hours(conn, stack.stack_id, wanted, limit=len(limits) + 100)
         }
+        entry = next(item for item in registered.site.stacks if item.code == stack.document["code"])
+        bounds = await bounds_of_hour(conn, stack.stack_id, entry, pack, start=micros(start), now=micros(stack.now))
         hour = {
-            pollutant: _running(utc_text(start), name, limit.mg_m3, rows.get(pollutant))
+            pollutant: _running(utc_text(start), name, limit.mg_m3, rows.get(pollutant)) | bounds[pollutant]
             for pollutant, limit in limits.items()
         }
         first = start.date().replace(day=1)
@@ -214,7 +222,7 @@ async def _stack_status(conn: Connection, stack: StackRow) -> dict[str, Any]:
 
 
 def _running(start: str, pack: str, limit: float, row: dict[str, Any] | None) -> dict[str, Any]:
-    """The running hour so far. What no minute is there for, and bounds that nobody computed, are null."""
+    """The running hour so far; what no minute is there for is null."""
     row = row or {}
     return {
         "start": start,
@@ -225,7 +233,4 @@ def _running(start: str, pack: str, limit: float, row: dict[str, Any] | None) ->
         "valid_minutes": row.get("valid_minutes"),
         "verdict": row.get("verdict"),
         "reason": row.get("reason"),
-        "bounds": {"low": None, "high": None},
-        "saveable": None,
-        "keep_below": None,
     }
