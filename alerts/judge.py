@@ -15,6 +15,7 @@ from typing import Final
 from alerts.rules import hour_above_limit, month_below_share
 from alerts.rules.finding import Finding, Series, alert_id
 from plant.hours import HourMeans, average_hours
+from plant.limits import Governing, governing
 from plant.months import JudgedHour, judge_month
 from plant.packs import Pack, all_packs
 from plant.periods import HOUR, SECOND, instant, micros, month_bounds, month_of
@@ -101,13 +102,15 @@ async def _judge_run(conn: Connection, subject: Subject, hours: list[int], now: 
     new_means: dict[tuple[str, datetime, str], tuple[HourMean, Step]] = {}
     new_verdicts: list[tuple[HourVerdict, Step]] = []
     for pack in _packs(stack):
-        for pollutant in pack.outlet(stack.process).limits:
-            corrected = stack.channel(pollutant).corrected
-            method = method_of(pack, stack.process, already_corrected=corrected)
+        for pollutant, rule in governing(pack, stack).items():
+            corrected, process = stack.channel(pollutant).corrected, rule.outlet.key
+            method = method_of(pack, process, already_corrected=corrected)
             n_hours = (end - first) // HOUR
             averaged = average_hours(rows, pollutant, stack, method, first=first, n_hours=n_hours, accepted=marks)
-            judged = judge_hours(averaged, pack, stack.process, pollutant, already_corrected=corrected, now=now)
-            series = _Hours(subject, pack, pollutant, method.name, averaged, judged)
+            judged = judge_hours(
+                averaged, pack, process, pollutant, already_corrected=corrected, now=now, limit=rule.limit
+            )
+            series = _Hours(subject, pack, rule, pollutant, method.name, averaged, judged)
             listed = [at for at in wanted if series.is_listed(at, means)]
             changed = series.revise(listed, means, verdicts, new_means, new_verdicts)
             done.events += await _hour_alerts(conn, series, changed, verdicts)
@@ -123,6 +126,7 @@ class _Hours:
 
     subject: Subject
     pack: Pack
+    rule: Governing
     pollutant: str
     averaging: str
     means: HourMeans
@@ -215,7 +219,7 @@ class _Hours:
             rows_hash=means.rows_hash[at].hex(),
         )
         series = self.subject.series(hour_above_limit.NAME, self.pack.name, self.pollutant)
-        return hour_above_limit.judge(self.pack, self.subject.stack.process, series, hour)
+        return hour_above_limit.judge(self.pack, self.rule, series, hour)
 
 
 async def _hour_alerts(
@@ -286,7 +290,7 @@ async def _judge_months(
         by_pollutant = await judging.hours_of_month(conn, subject.stack_id, pack.name, month)
         start, end = month_bounds(month, subject.site.zone)
         to_come = _hours_to_come(start, end, now, pack)
-        for pollutant in pack.outlet(subject.stack.process).limits:
+        for pollutant in governing(pack, subject.stack):
             row, finding, step = _one_month(
                 subject, pack, pollutant, month, by_pollutant.get(pollutant, {}), to_come, now, standing
             )

@@ -26,7 +26,7 @@ from plant.packs import all_packs
 from plant.periods import instant
 from plant.retry import delay_s
 from plant.settings import Settings
-from store import findings, judging
+from store import findings, judging, retention
 from store.heartbeat import beat
 from store.notify import wake_ups
 from store.pool import Connection, connect, transaction
@@ -38,6 +38,7 @@ BEAT_S: Final = 2.0
 POLL_S: Final = 1.0
 EVENTS_AT_ONCE: Final = 5_000
 LEADER_LOCK: Final = 7_274_004
+RETENTION_POLL_S: Final = 600.0  # how soon after its day is over a run begins
 
 
 @dataclass(slots=True)
@@ -48,12 +49,13 @@ class Stage:
     pool: AsyncConnectionPool[Connection]
     wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _register: dict[int, tuple[RegisteredSite, str]] = field(default_factory=dict)
-    _ticked: asyncio.Event = field(default_factory=asyncio.Event)
+    _leads: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_clock(), name="clock")
+            tasks.create_task(self._keep_retention(), name="retention")
             tasks.create_task(self._loop(("rejudge", "register"), POLL_S, self.judge_some), name="judge")
             tasks.create_task(self._loop(("event",), POLL_S, self.number_some), name="sequencer")
             tasks.create_task(self._beat(), name="beat")
@@ -93,6 +95,7 @@ class Stage:
                 if now is None:
                     continue  # before the first tick nothing can be judged; the question stays
                 hours = set(question.hours)
+                hours -= await retention.frozen(conn, question.stack_id, hours, now=now)
                 if simulated:
                     hours |= set(await judging.unfinished_hours(conn, question.stack_id, now))
                 done = await judge_stack(conn, subject, sorted(hours), now=now)
@@ -140,6 +143,7 @@ class Stage:
                 async with await connect(self.settings.database_url, name="leader", autocommit=True) as conn:
                     await self._lead(conn)
             except (Unavailable, psycopg.OperationalError) as error:
+                self._leads.clear()
                 logger.warning("leader_lost_database", extra={"reason": str(error)})
                 await asyncio.sleep(delay_s(attempt, rng, ceiling_s=5.0))
                 attempt += 1
@@ -151,6 +155,7 @@ class Stage:
                 break
             await asyncio.sleep(self.settings.tick_s)
         logger.info("leader_elected", extra={"stage": self.settings.stage_id})
+        self._leads.set()
         async with conn.transaction():
             versions = {name: pack.version for name, pack in all_packs().items()}
             await judging.ask_for_other_packs(conn, versions)
@@ -161,6 +166,21 @@ class Stage:
                 if asked:
                     await conn.execute("SELECT pg_notify('rejudge', '')")
             await asyncio.sleep(self.settings.tick_s)
+
+    async def _keep_retention(self) -> None:
+        """While leading, let go once a day of what need not be kept any longer; beside the clock, never in its way."""
+        while True:
+            await self._leads.wait()
+            try:
+                async with await connect(self.settings.database_url, name="retention", autocommit=True) as conn:
+                    if await retention.due(conn):
+                        gone = await retention.let_go(conn)
+                        logger.info(
+                            "retention_done", extra={"chunks": gone.chunks, "rows": gone.rows, "busy": gone.busy}
+                        )
+            except (Unavailable, psycopg.OperationalError) as error:
+                logger.warning("retention_cut_short", extra={"reason": str(error)})
+            await asyncio.sleep(RETENTION_POLL_S)
 
     async def _beat(self) -> None:
         while True:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from plant.bounds import bound_hours, target_of
 from plant.envelopes import Envelope, envelope_of
 from plant.hours import MINUTES, average_hours
+from plant.limits import governing
 from plant.packs import Pack
 from plant.periods import HOUR, MINUTE, SECOND
 from plant.readings import Rows
@@ -40,15 +41,15 @@ async def bounds_of_hour(
     marks = await accepted_marks(conn, stack_id, first=start, end=start + HOUR)
     passed = _passed(rows, start, now)
     found = {}
-    for pollutant in pack.outlet(stack.process).limits:
-        corrected = stack.channel(pollutant).corrected
-        method = method_of(pack, stack.process, already_corrected=corrected)
+    for pollutant, rule in governing(pack, stack).items():
+        corrected, process = stack.channel(pollutant).corrected, rule.outlet.key
+        method = method_of(pack, process, already_corrected=corrected)
         envelope = envelope_of(stack, pollutant, with_oxygen=method.with_oxygen)
         if envelope is None:
             found[pollutant] = UNKNOWN
             continue
         means = average_hours(rows, pollutant, stack, method, first=start, n_hours=1, accepted=marks)
-        target = target_of(pack, stack.process, pollutant, already_corrected=corrected)
+        target = target_of(pack, process, pollutant, already_corrected=corrected, limit=rule.limit)
         bounds = bound_hours(means.minute_mean[0], means.minute_o2[0], passed, target, envelope)
         decidable = bool(bounds.decidable)
         found[pollutant] = {

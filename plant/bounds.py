@@ -72,13 +72,18 @@ class HourBounds:
     keep_below_surely: Values  #: the same, whichever of the minutes to come turn out invalid
 
 
-def target_of(pack: Pack, process: str, pollutant: str, *, already_corrected: bool) -> Target:
-    """How *pack* judges the outlet of *process*; `UnsetFigure` where its number is not established."""
+def target_of(
+    pack: Pack, process: str, pollutant: str, *, already_corrected: bool, limit: Limit | None = None
+) -> Target:
+    """How *pack* judges the outlet of *process*; `UnsetFigure` where its number is not established.
+
+    *limit* stands for the outlet's own, as in `plant.verdicts.judge_hours`.
+    """
     outlet = pack.outlet(process)
     return Target(
         pack=pack,
         outlet=outlet,
-        limit=outlet.limits[pollutant],
+        limit=outlet.limits[pollutant] if limit is None else limit,
         base_o2_vol_pct=None if already_corrected else outlet.base_oxygen(),
     )
 

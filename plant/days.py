@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from plant.conversion import Values
+from plant.packs import DayRule
 from plant.periods import HOUR, Instants, instant, micros
+from plant.sums import distances
 
 Counts = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
@@ -26,12 +28,22 @@ FEBRUARY: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DayRule:
+class Completeness:
     """What makes a day and a month valid (regulation sheet, 3.4)."""
 
     min_valid_hours: int = 20  #: of a day; eq. 25, m >= 20, mark V-P
     min_valid_days: int = 25  #: of a month; mark K-M
     min_valid_days_february: int = 23  #: mark K-M
+
+    @classmethod
+    def of(cls, rule: DayRule) -> Completeness:
+        """What a pack asks of days made of hours; where it is silent, the defaults above."""
+        asked = {
+            "min_valid_hours": rule.min_valid,
+            "min_valid_days": rule.min_valid_days,
+            "min_valid_days_february": rule.min_valid_days_february,
+        }
+        return cls(**{name: number for name, number in asked.items() if number is not None})
 
     def days_needed(self, months: npt.NDArray[np.datetime64]) -> Counts:
         """Valid days that each of *months* (unit M) needs."""
@@ -39,7 +51,7 @@ class DayRule:
         return np.where(number == FEBRUARY, self.min_valid_days_february, self.min_valid_days).astype(np.int64)
 
 
-DEFAULT: Final = DayRule()
+DEFAULT: Final = Completeness()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +96,9 @@ def day_edges(first: date, n_days: int, zone: ZoneInfo) -> Instants:
     return np.array([micros(datetime(day.year, day.month, day.day, tzinfo=zone)) for day in days], dtype=np.int64)
 
 
-def average_days(start: Instants, value: Values, valid: Truths, zone: ZoneInfo, *, rule: DayRule = DEFAULT) -> DayMeans:
+def average_days(
+    start: Instants, value: Values, valid: Truths, zone: ZoneInfo, *, rule: Completeness = DEFAULT
+) -> DayMeans:
     """Means of the local days that the hours touch, from the first to the last without a gap (eq. 25).
 
     *start*, *value* and *valid* have shape (n_hours,). A NaN is not valid. Each hour counts the same.
@@ -114,7 +128,7 @@ def total_days(start: Instants, value: Values, zone: ZoneInfo) -> DayTotals:
     return DayTotals(day=days.day, hours=days.hours, counted_hours=days.count, total=total)
 
 
-def average_months(days: DayMeans, *, rule: DayRule = DEFAULT) -> MonthMeans:
+def average_months(days: DayMeans, *, rule: Completeness = DEFAULT) -> MonthMeans:
     """Means of the local months that *days* touch: the mean of the valid days' means.
 
     That a month averages its days, and not its hours, is our reading [D]; that it needs 25 valid days, 23 in
@@ -125,7 +139,7 @@ def average_months(days: DayMeans, *, rule: DayRule = DEFAULT) -> MonthMeans:
     which = np.searchsorted(months, month)
     count = np.bincount(which[days.valid], minlength=months.size).astype(np.int64)
     needed = rule.days_needed(months)
-    first, distance = _distances(days.mean[days.valid], which[days.valid], months.size)
+    first, distance = distances(days.mean[days.valid], which[days.valid], months.size)
     enough = count >= needed
     mean = first + np.divide(distance, count, out=np.full(months.size, np.nan), where=count > 0)
     return MonthMeans(
@@ -161,7 +175,7 @@ def _group(start: Instants, value: Values, counted: Truths, zone: ZoneInfo, *, f
     which = np.searchsorted(edges, start, side="right") - 1
     which, value = which[counted], value[counted]
     if from_first:
-        origin, total = _distances(value, which, n_days)
+        origin, total = distances(value, which, n_days)
     else:
         origin, total = np.zeros(n_days), np.bincount(which, value, n_days).astype(np.float64)
     return _Days(
@@ -171,10 +185,3 @@ def _group(start: Instants, value: Values, counted: Truths, zone: ZoneInfo, *, f
         first=origin,
         distance=total,
     )
-
-
-def _distances(value: Values, group: Counts, n_groups: int) -> tuple[Values, Values]:
-    """Each group's first value, and the sum of the distances from it: equal values then average to themselves."""
-    first = np.full(n_groups, np.nan)
-    first[group[::-1]] = value[::-1]  # of several, the last one written stays: the first in order
-    return first, np.bincount(group, value - first[group], n_groups).astype(np.float64)

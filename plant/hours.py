@@ -20,6 +20,7 @@ from plant.packs import Averaging
 from plant.periods import HOUR, MINUTE, Instants
 from plant.readings import Counts, Reading, Rows, Truths, Values, flow_of, reading
 from plant.register import Stack
+from plant.sums import means as means_of
 
 MINUTES: Final = HOUR // MINUTE
 
@@ -183,7 +184,7 @@ def _minutes(
 
     counted = found.counted[row]
     valid = (np.bincount(minute, np.where(counted, seconds, 0), n) >= enough_s) & ~not_running
-    o2 = _mean(found.o2[row], (found.o2_usable & ~np.isnan(found.o2))[row], minute, n)
+    o2 = means_of(found.o2[row], (found.o2_usable & ~np.isnan(found.o2))[row], minute, n)
     if method.with_oxygen:
         valid &= ~np.isnan(o2)
     # Any row covers, whatever its flag or value: what is left out then, a claim of the plant's took out.
@@ -193,9 +194,9 @@ def _minutes(
     touched = _touched(row, minute // MINUTES, grid.n_hours)
     return _Minutes(
         instrument=name,
-        value=_mean(found.value[row], counted, minute, n),
+        value=means_of(found.value[row], counted, minute, n),
         o2=o2,
-        flow=_mean(flow[row], ~np.isnan(flow)[row], minute, n),
+        flow=means_of(flow[row], ~np.isnan(flow)[row], minute, n),
         valid=valid,
         over_range=any_row(found.over_range) & ~not_running,
         claimed=present & ~valid & (any_row(found.flagged) | said_stopped),
@@ -244,8 +245,8 @@ def _hours(minutes: _Minutes, method: Method, grid: _Grid, not_running: Truths, 
     hour_is_valid = (stopped < method.averaging.not_running_minutes) & (
         valid_minutes >= method.averaging.min_valid_minutes
     )
-    mean = _mean(minutes.value, valid, hour, grid.n_hours)
-    flow = _mean(minutes.flow, valid & ~np.isnan(minutes.flow), hour, grid.n_hours)
+    mean = means_of(minutes.value, valid, hour, grid.n_hours)
+    flow = means_of(minutes.flow, valid & ~np.isnan(minutes.flow), hour, grid.n_hours)
     return HourMeans(
         start=grid.first + np.arange(grid.n_hours, dtype=np.int64) * HOUR,
         instrument=np.full(grid.n_hours, minutes.instrument, dtype=object),
@@ -258,7 +259,7 @@ def _hours(minutes: _Minutes, method: Method, grid: _Grid, not_running: Truths, 
         accepted_off_minutes=count(accepted_off),
         zero_minutes=count(valid & (minutes.value == 0)),
         mean=mean,
-        o2=_mean(minutes.o2, valid & ~np.isnan(minutes.o2), hour, grid.n_hours),
+        o2=means_of(minutes.o2, valid & ~np.isnan(minutes.o2), hour, grid.n_hours),
         # A mean below zero is the noise of an analyser at zero: nothing is taken out of the air.
         mass_kg=np.where(hour_is_valid, mass_kg(np.maximum(mean, 0.0), flow), np.nan),
         minute_mean=np.where(valid, minutes.value, np.nan).reshape(-1, MINUTES),
@@ -306,21 +307,6 @@ def _no_hours(grid: _Grid) -> HourMeans:
         minute_o2=np.full((n, MINUTES), np.nan),
         rows_hash=[b""] * n,
     )
-
-
-def _mean(value: Values, of: Truths, group: Counts, n_groups: int) -> Values:
-    """The mean of the values *of* each group, added up in their order; NaN where there are none.
-
-    What is added up is the distance from the group's first value: equal values give that value to the last digit,
-    where a plain sum would show a reading of 61.2 as 61.19999999999994.
-    """
-    group, value = group[of], value[of]
-    count = np.bincount(group, None, n_groups)
-    first = np.full(n_groups, np.nan)
-    first[group[::-1]] = value[::-1]  # of several, the last one written stays: the first in order
-    distance = np.bincount(group, value - first[group], n_groups)
-    mean: Values = first + np.divide(distance, count, out=np.zeros(n_groups), where=count > 0)
-    return mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ class Stack:
     interval_s: int
     units: tuple[str, ...] = ()
     judged_from: tuple[str, ...] = ("main",)
+    also_processes: tuple[str, ...] = ()  #: of other units on the same stack: the strictest limit holds
+    permit_mix_mg_m3: Mapping[str, float] = field(default_factory=dict)  #: unless the permit states one for the mix
     ducts: tuple[str, ...] = ()  #: instruments of several ducts of one outlet, weighted by flow, instead of ranks
     channels: Mapping[str, Channel] = field(default_factory=dict)
     area_m2: float | None = None
@@ -302,6 +304,7 @@ def _unit_from(table: Reader) -> Unit:
 def _stack_from(table: Reader, units: Collection[str], packs: Mapping[str, Collection[str]]) -> Stack:
     channels = table.table("channels")
     permit = table.table("permit_t_per_year")
+    mix = table.table("permit_mix_mg_m3")
     stack = Stack(
         code=table.identifier("code"),
         name=table.text("name"),
@@ -310,6 +313,8 @@ def _stack_from(table: Reader, units: Collection[str], packs: Mapping[str, Colle
         interval_s=table.whole("interval_s", low=1, high=3600),
         units=table.texts("units", ()),
         judged_from=table.texts("judged_from", ("main",)),
+        also_processes=table.texts("also_processes", ()),
+        permit_mix_mg_m3={name: mix.number(name, low=1e-6) for name in mix.names()},
         ducts=table.texts("ducts", ()),
         channels={name: _channel_from(name, item) for name, item in channels.entries()},
         area_m2=table.maybe_number("area_m2", low=0.001),
@@ -329,6 +334,8 @@ def _stack_from(table: Reader, units: Collection[str], packs: Mapping[str, Colle
             )
     if len(stack.ducts) == 1 or (stack.ducts and "judged_from" in table):
         table.fault("ducts", "must name two instruments or more, and stands instead of judged_from")
+    if stack.permit_mix_mg_m3 and not stack.also_processes:
+        table.fault("permit_mix_mg_m3", "is for a stack shared by several processes: name the others in also_processes")
     for name in stack.packs:
         if name not in packs:
             table.fault("packs", f"{name!r} is no rule pack; there are {', '.join(sorted(packs))}")

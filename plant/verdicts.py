@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from plant.conversion import to_reference_oxygen
 from plant.hours import HourMeans, Method
-from plant.packs import Averaging, Pack
+from plant.packs import Averaging, Limit, Pack
 from plant.packs.comparing import is_above
 from plant.periods import HOUR, SECOND
 from plant.readings import Truths, Values
@@ -63,12 +63,22 @@ def ended(end_us: int, now_us: int, after_s: int) -> bool:
 
 
 def judge_hours(
-    means: HourMeans, pack: Pack, process: str, pollutant: str, *, already_corrected: bool, now: int
+    means: HourMeans,
+    pack: Pack,
+    process: str,
+    pollutant: str,
+    *,
+    already_corrected: bool,
+    now: int,
+    limit: Limit | None = None,
 ) -> HourVerdicts:
-    """Verdicts of *means* under *pack* at the instant *now* (microseconds since the epoch)."""
+    """Verdicts of *means* under *pack* at the instant *now* (microseconds since the epoch).
+
+    *limit* stands for the outlet's own where a permit states another for a shared stack (`plant.limits`).
+    """
     outlet = pack.outlet(process)
     rule = pack.averaging
-    limit = outlet.limits[pollutant]
+    limit = outlet.limits[pollutant] if limit is None else limit
     base = None if already_corrected else outlet.base_oxygen()
     at_ambient = np.zeros(means.mean.size, dtype=bool)
     corrected, from_minutes = means.mean, means.mean

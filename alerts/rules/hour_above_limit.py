@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from alerts.rules.finding import Finding, Series
+from plant.limits import Governing
 from plant.packs import Pack
 from plant.periods import HOUR
 from plant.verdicts import Verdict
@@ -39,11 +40,11 @@ class JudgedHourMean:
     rows_hash: str
 
 
-def judge(pack: Pack, process: str, series: Series, hour: JudgedHourMean) -> Finding | None:
+def judge(pack: Pack, rule: Governing, series: Series, hour: JudgedHourMean) -> Finding | None:
     """The finding in *hour*, or None where it is not breached."""
     if hour.verdict is not Verdict.BREACHED:
         return None
-    outlet = pack.outlet(process)
+    outlet = rule.outlet
     return Finding(
         series=series,
         # A policy limit binds only through another text; a standard is one.
@@ -67,7 +68,7 @@ def judge(pack: Pack, process: str, series: Series, hour: JudgedHourMean) -> Fin
             "instrument": hour.instrument,
             "reason": hour.reason,
             "rows_hash": hour.rows_hash,
-            "mark": outlet.limits[series.pollutant].mark,
+            "mark": rule.limit.mark,
         },
         settled=True,
     )

@@ -21,6 +21,7 @@ from api.paging import decode, page
 from api.running import bounds_of_hour
 from api.schemas import FeatureCollection, Page, Site, SiteStatus
 from plant.errors import Fault
+from plant.limits import governing
 from plant.packs import pack as pack_named
 from plant.periods import micros
 from plant.reading import Reader
@@ -193,7 +194,8 @@ def order_document(row: orders.OrderRow) -> dict[str, Any]:
 async def _stack_status(conn: Connection, stack: StackRow, registered: RegisteredSite) -> dict[str, Any]:
     name = main_pack(stack.document)
     pack = pack_named(name)
-    limits = pack.outlet(stack.document["process"]).limits
+    entry = next(item for item in registered.site.stacks if item.code == stack.document["code"])
+    limits = {pollutant: rule.limit for pollutant, rule in governing(pack, entry).items()}
     hour: dict[str, Any] = {}
     month: dict[str, Any] = {}
     if stack.now is not None:
@@ -202,7 +204,6 @@ async def _stack_status(conn: Connection, stack: StackRow, registered: Registere
         rows = {
             row["pollutant"]: row for row in await list_hours(conn, stack.stack_id, wanted, limit=len(limits) + 100)
         }
-        entry = next(item for item in registered.site.stacks if item.code == stack.document["code"])
         bounds = await bounds_of_hour(conn, stack.stack_id, entry, pack, start=micros(start), now=micros(stack.now))
         hour = {
             pollutant: _running(utc_text(start), name, limit.mg_m3, rows.get(pollutant)) | bounds[pollutant]
