@@ -29,7 +29,7 @@ async def feed(publisher: Publisher, frames: Frames, position: tuple[str, str]) 
         while not await publisher.room(HELD_FRAMES, deadline_s=_REPORT_EVERY_S):
             logger.warning("source_waited", extra={"frames": publisher.outbox.waiting})
         try:
-            await asyncio.to_thread(publisher.outbox.append_many, frames, position=position)
+            await asyncio.to_thread(publisher.outbox.append_many, frames, position=position, can_wait=True)
         except Unavailable as error:  # full or failing disk
             logger.warning("outbox_unavailable", extra={"reason": str(error)})
             await asyncio.sleep(_RETRY_S)

@@ -4,22 +4,27 @@ One SQLite file is the whole memory of an edge: its session, its sequence number
 and the positions of the sources that filled it, written in the same transaction as the frames. A lost
 file is a new session. Sending is the publisher's work; nothing here knows a broker.
 
+A full disk is a bound like the one that was asked for, and the policy holds for it. Letting go of frames needs room
+on the disk too, so some is set aside (`edge.reserve`) for the time when there is none.
+
 The methods block for as long as the disk takes and may be called from any thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from edge.reserve import Reserve
 from plant import wire
 from plant.errors import PlantError, Unavailable
 
@@ -31,6 +36,7 @@ DEFAULT_MAX_BYTES: Final = 1 << 30
 
 _VERSION: Final = 1
 _BUSY_S: Final = 2.0  # a predecessor that was just told to stop may still be closing
+_TIGHT: Final = 15 / 16  # of what a full disk held is kept, so that pages that are partly used matter less
 _FRAME_OVERHEAD: Final = 64  # what a frame's other columns and its place in a page cost, about
 _TABLES: Final = """
 CREATE TABLE book (
@@ -55,7 +61,11 @@ CREATE TABLE position (source TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 
 class OutboxFull(Unavailable):
-    """The bound is reached and the policy is to refuse. Wait for receipts, or count the rows as dropped."""
+    """The bound or the disk is full and the policy is to refuse. Wait for receipts, or count the rows as dropped."""
+
+
+class _DiskFull(Unavailable):
+    """There is no room on the disk; nothing was kept, and the reserve was given up."""
 
 
 class OutboxUnusable(PlantError):
@@ -131,12 +141,18 @@ class Outbox:
         self._next_seq = 1
         self._made = self._dropped = self._refused = 0
         self._frames = self._rows = self._bytes = 0
+        self._fits: int | None = None  #: bytes that a full disk holds, while it is full
         self._clock_ms = clock_ms
         self._lock = threading.RLock()
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._reserve = Reserve(path.with_name(path.name + ".reserve"))
         self._db = _open(path)
         try:
             self._begin_or_resume()
+            self._reserve.keep()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise OutboxUnusable(f"outbox {path} cannot be begun: {error}") from error
         except BaseException:
             self._db.close()
             raise
@@ -161,27 +177,48 @@ class Outbox:
         return self.append_many([(columns, rows)])[0]
 
     def append_many(
-        self, frames: Iterable[tuple[Mapping[str, Any], int]], *, position: tuple[str, str] | None = None
+        self,
+        frames: Iterable[tuple[Mapping[str, Any], int]],
+        *,
+        position: tuple[str, str] | None = None,
+        can_wait: bool = False,
     ) -> list[int]:
         """Keep all *frames* or none, and with them the *position* (source, value) of their source.
+
+        A source that *can_wait* is refused where another one's frames would make the oldest ones go.
 
         Raises
         ------
         OutboxFull
-            Under the policy `refuse`. Nothing was kept.
+            Under the policy `refuse`, or for a source that can wait: at the bound, or on a full disk. Nothing was kept.
         Unavailable
-            The disk is full or failing. Nothing was kept.
+            The disk is failing, or so full that there is nothing to drop. Nothing was kept.
         """
+        held = list(frames)
+        policy: Policy = "refuse" if can_wait else self.policy
+        with self._lock:
+            self._look_for_room()
+            try:
+                given = self._append(held, position, policy)
+            except _DiskFull as error:
+                if policy == "refuse":
+                    raise OutboxFull(str(error)) from error
+                given = self._append(held, position, policy)  # the bound is now what the disk holds
+        if given and self.on_append is not None:
+            self.on_append()
+        return given
+
+    def _append(
+        self, frames: Sequence[tuple[Mapping[str, Any], int]], position: tuple[str, str] | None, policy: Policy
+    ) -> list[int]:
         with self._transaction():
-            given = [self._add(columns, rows) for columns, rows in frames]
+            given = [self._add(columns, rows, policy) for columns, rows in frames]
             if position is not None:
                 self._db.execute(
                     "INSERT INTO position (source, value) VALUES (?, ?)"
                     " ON CONFLICT (source) DO UPDATE SET value = excluded.value",
                     position,
                 )
-        if given and self.on_append is not None:
-            self.on_append()
         return given
 
     def count_dropped(self, rows: int) -> None:
@@ -305,6 +342,8 @@ class Outbox:
             except BaseException as error:
                 self._undo()
                 if isinstance(error, sqlite3.Error):
+                    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                        raise self._disk_full() from error
                     raise Unavailable(f"outbox {self.path}: {error}") from error
                 raise
 
@@ -313,10 +352,25 @@ class Outbox:
             self._db.execute("ROLLBACK")
         self._load()
 
-    def _add(self, columns: Mapping[str, Any], rows: int) -> int:
+    def _disk_full(self) -> _DiskFull:
+        """Note what the disk can hold, and make room enough for letting frames go: also for those with a receipt."""
+        self._fits = int(self._bytes * _TIGHT)
+        gave = self._reserve.give_up()
+        with contextlib.suppress(sqlite3.Error):  # without room for it nothing is lost, and the next receipt tries
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        logger.error("outbox_disk_full", extra={"path": str(self.path), "bytes": self._bytes, "reserve": gave})
+        return _DiskFull(f"outbox {self.path}: the disk is full, {self._frames} frames are kept")
+
+    def _look_for_room(self) -> None:
+        """Forget that the disk was full once it has room again."""
+        if self._fits is not None and self._reserve.keep():
+            self._fits = None
+            logger.warning("outbox_disk_has_room", extra={"path": str(self.path)})
+
+    def _add(self, columns: Mapping[str, Any], rows: int, policy: Policy) -> int:
         body = wire.encode(columns)
         size = len(body) + _FRAME_OVERHEAD
-        self._make_room(size)
+        self._make_room(size, policy)
         seq = self._next_seq
         times = columns.get("sampled_at")
         oldest = min((t for t in times if isinstance(t, int)), default=None) if isinstance(times, list) else None
@@ -331,19 +385,21 @@ class Outbox:
         self._bytes += size
         return seq
 
-    def _make_room(self, size: int) -> None:
-        if self._bytes + size <= self.max_bytes:
+    def _make_room(self, size: int, policy: Policy) -> None:
+        bound = self.max_bytes if self._fits is None else min(self.max_bytes, self._fits)
+        if self._bytes + size <= bound:
             return
         if size > self.max_bytes:
             raise ValueError(f"a frame of {size} bytes can never fit into an outbox of {self.max_bytes}")
-        if self.policy == "refuse":
-            raise OutboxFull(f"outbox {self.path} holds {self._bytes} of {self.max_bytes} bytes, {size} more asked")
+        if policy == "refuse":
+            why = "" if self._fits is None else ": the disk is full"
+            raise OutboxFull(f"outbox {self.path} holds {self._bytes} of {bound} bytes, {size} more asked{why}")
         gone: dict[int, tuple[int, int]] = {}
         freed = 0
         for seq, rows, length in self._db.execute("SELECT seq, rows, length(body) FROM frame ORDER BY seq"):
             gone[seq] = (rows, length)
             freed += length + _FRAME_OVERHEAD
-            if self._bytes - freed + size <= self.max_bytes:
+            if self._bytes - freed + size <= bound:
                 break
         self._delete(gone)
         lost = sum(rows for rows, _ in gone.values())

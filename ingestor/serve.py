@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -36,26 +37,34 @@ RELEASE_POLL_S: Final = 5.0
 BATCH_MESSAGES: Final = 500
 
 
+@dataclass(slots=True)
+class _Storing:
+    """Whether the database takes what comes, as the heartbeat tells it."""
+
+    refusal: str | None = None
+
+
 async def serve(settings: Settings) -> None:
     """Run until cancelled."""
     settings.require("database_url", "mqtt_url")
     async with open_pool(settings.database_url, name=settings.ingestor_id) as pool:
         intake = Intake(pool, settings.topic_root, settings.ingestor_id)
         inbox = Inbox(settings.inbox_messages, asyncio.get_running_loop())
+        storing = _Storing()
         with Subscriber(settings, inbox) as subscriber:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_ingest(settings, intake, inbox, subscriber), name="ingest")
-                tasks.create_task(_beat(settings, pool, inbox, subscriber), name="beat")
+                tasks.create_task(_ingest(settings, intake, inbox, subscriber, storing), name="ingest")
+                tasks.create_task(_beat(settings, pool, inbox, subscriber, storing), name="beat")
                 tasks.create_task(_release(settings, intake), name="release")
 
 
-async def _ingest(settings: Settings, intake: Intake, inbox: Inbox, subscriber: Subscriber) -> None:
+async def _ingest(settings: Settings, intake: Intake, inbox: Inbox, subscriber: Subscriber, storing: _Storing) -> None:
     while True:
         batch = await _gather(settings, inbox)
         data = [d for d in batch if d.incoming.topic.endswith(f"/{topics.DATA}")]
         others = [d for d in batch if not d.incoming.topic.endswith(f"/{topics.DATA}")]
         if data:
-            outcome = await _until_stored(intake, [d.incoming for d in data])
+            outcome = await _until_stored(intake, [d.incoming for d in data], storing)
             subscriber.acknowledge(data)
             subscriber.publish_receipts(outcome.receipts)
             logger.info(
@@ -91,13 +100,16 @@ async def _gather(settings: Settings, inbox: Inbox) -> list[Delivery]:
     return batch
 
 
-async def _until_stored(intake: Intake, messages: Sequence[Incoming]) -> Outcome:
+async def _until_stored(intake: Intake, messages: Sequence[Incoming], storing: _Storing) -> Outcome:
     """Commit *messages*, however long the database is away; meanwhile nothing is acknowledged."""
     rng, attempt = random.Random(), 0
     while True:
         try:
-            return await intake.commit(messages)
+            outcome = await intake.commit(messages)
+            storing.refusal = None
+            return outcome
         except Unavailable as error:
+            storing.refusal = str(error)
             logger.warning("database_away", extra={"attempt": attempt, "reason": str(error)})
             await asyncio.sleep(delay_s(attempt, rng, ceiling_s=5.0))
             attempt += 1
@@ -189,17 +201,23 @@ async def _release(settings: Settings, intake: Intake) -> None:
 
 
 async def _beat(
-    settings: Settings, pool: AsyncConnectionPool[Connection], inbox: Inbox, subscriber: Subscriber
+    settings: Settings,
+    pool: AsyncConnectionPool[Connection],
+    inbox: Inbox,
+    subscriber: Subscriber,
+    storing: _Storing,
 ) -> None:
-    """Say that we live; `ok` only while messages can arrive."""
+    """Say that we live; `ok` only while messages can arrive and be stored."""
     while True:
         connected, subscribed = subscriber.connected, subscriber.connected and subscriber.subscribed.is_set()
         detail: dict[str, Any] = {"inbox": len(inbox)}
         if not subscribed:
             waiting = "connected and not yet subscribed" if connected else "no connection to the broker"
             detail["reason"] = subscriber.refusal or waiting
+        elif storing.refusal is not None:
+            detail["reason"] = f"rows wait: {storing.refusal}"
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(BEAT_S * 5), transaction(pool) as conn:
-                await beat(conn, "ingestor", settings.ingestor_id, ok=subscribed, detail=detail)
+                await beat(conn, "ingestor", settings.ingestor_id, ok="reason" not in detail, detail=detail)
                 await beat(conn, "broker", settings.ingestor_id, ok=connected, detail=detail)
         await asyncio.sleep(BEAT_S)

@@ -22,7 +22,8 @@ _SETTINGS: Final = "\n\n".join(
 app = typer.Typer(
     name="stackwatch",
     help="Watches the stacks of iron and steel works: readings over MQTT, hours and months judged, orders to suspend.",
-    epilog=f"Settings in the environment (an unknown name with the prefix is an error):\n\n{_SETTINGS}",
+    epilog="Settings in the environment (an unknown name with the prefix is an error; NAME_FILE names a file "
+    f"that holds the value of NAME):\n\n{_SETTINGS}",
     no_args_is_help=True,
     rich_markup_mode=None,  # square brackets are ours: they show defaults
     add_completion=False,
@@ -147,6 +148,56 @@ def register(
     running.guarded(admin.register(file, database_url, data, as_json=as_json))
 
 
+@app.command("broker-config")
+def broker_config(
+    broker: Annotated[str, typer.Argument(help="mosquitto, nats or emqx.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files; they get its owner.")],
+    register: Annotated[Path | None, typer.Option(help="The register in this file. [the one in the database]")] = None,
+    edge: Annotated[
+        list[str] | None, typer.Option("--edge", help="SITE.EDGE: one identity an edge of that site; several times.")
+    ] = None,
+    passwords: Annotated[
+        Path | None, typer.Option(help="Passwords kept in this file, instead of client certificates.")
+    ] = None,
+    tls_cert: Annotated[
+        str, typer.Option(help="The broker's certificate, on its machine.")
+    ] = "/etc/stackwatch/tls/broker.crt",
+    tls_key: Annotated[str, typer.Option(help="Its key.")] = "/etc/stackwatch/tls/broker.key",
+    tls_ca: Annotated[
+        str | None, typer.Option(help="Who signs client certificates. [needed without --passwords]")
+    ] = None,
+    tls_crl: Annotated[str | None, typer.Option(help="Revoked client certificates; Mosquitto only.")] = None,
+    host: Annotated[str, typer.Option(help="Address the broker listens on.")] = "0.0.0.0",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port it listens on.")] = 8883,
+    installed_at: Annotated[
+        str | None, typer.Option(help="Where the files will lie on the broker's machine. [--out]")
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="Where the broker keeps its data. [its packages' folder]")] = None,
+    database_url: DatabaseUrl = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write listener, TLS and access list of a broker of your own from the register."""
+    from stackwatch.commands import broker_config as command
+
+    options = command.Options(
+        out=out,
+        edges=edge or (),
+        passwords=passwords,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_ca=tls_ca,
+        tls_crl=tls_crl,
+        host=host,
+        port=port,
+        installed_at=installed_at,
+        store=store,
+    )
+    running.guarded(
+        command.broker_config(broker, options, register=register, database_url=database_url, data=data, as_json=as_json)
+    )
+
+
 @tokens.command("create")
 def token_create(
     role: Annotated[list[str], typer.Option("--role", help="May be given several times.")],
@@ -217,6 +268,67 @@ def replay(
             instrument=instrument,
             outbox=outbox,
             mqtt_url=mqtt_url,
+            data=data,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="A new file, or a folder to write one into.")],
+    database_url: DatabaseUrl = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything into one file while the system runs; with --data the keys too."""
+    from stackwatch.commands import backup as command
+
+    running.guarded(command.backup(target, database_url, data, as_json=as_json))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="What `backup` wrote.")],
+    database_url: Annotated[str | None, typer.Option("--database-url", help="An empty database.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="A new data folder.")] = None,
+    reissue_orders: Annotated[
+        bool, typer.Option(help="Give every site its list of orders again, under a version no plant has seen.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """A backup into an empty place, checked row for row and hash for hash. Overwrites nothing."""
+    from stackwatch.commands import restore as command
+
+    running.guarded(command.restore(file, database_url, data, reissue_orders=reissue_orders, as_json=as_json))
+
+
+@app.command("import")
+def import_history(
+    file: Annotated[Path, typer.Argument(help="A CSV or Parquet file of rows.")],
+    site: Annotated[str, typer.Option(help="Site code.")],
+    stack: Annotated[str, typer.Option(help="Stack code.")],
+    mapping: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=CHANNEL; several times.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Restamp: time of the first row.")] = None,
+    step: Annotated[str | None, typer.Option("--step", help="Restamp: from row to row, such as 1h.")] = None,
+    instrument: Annotated[str | None, typer.Option(help="[main]")] = None,
+    database_url: DatabaseUrl = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """History straight into the database, by the rules of what edges send; goes on where it was interrupted."""
+    from stackwatch.commands import import_history as command
+
+    running.guarded(
+        command.import_history(
+            file,
+            site=site,
+            stack=stack,
+            mapping=mapping or [],
+            start=start,
+            step=step,
+            instrument=instrument,
+            database_url=database_url,
             data=data,
             as_json=as_json,
         )

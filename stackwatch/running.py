@@ -10,15 +10,19 @@ import logging.config
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
-from plant.errors import BadDocument, PlantError
+from plant.errors import BadDocument, Fault, PlantError
 from plant.logs import logging_config
 from plant.settings import PREFIX, Settings
 
 FAILED: Final = 1
 MISUSED: Final = 2
+OF_FILE: Final = "_FILE"
+_LOG_LEVEL: Final = f"{PREFIX}LOG_LEVEL"
 
 Result = TypeVar("Result")
 
@@ -32,9 +36,11 @@ def settings(*, quiet: bool = False, **overrides: object) -> Settings:
 
     *quiet*: a command that talks to a person logs only warnings, unless the environment wants more.
     """
-    environ = ({"STACKWATCH_LOG_LEVEL": "WARNING"} if quiet else {}) | dict(os.environ)
     given = {PREFIX + name.upper(): str(value) for name, value in overrides.items() if value is not None}
-    read = Settings.from_environ(environ | given)
+    environ = {name: value for name, value in os.environ.items() if name.removesuffix(OF_FILE) not in given} | given
+    if quiet and _LOG_LEVEL + OF_FILE not in environ:
+        environ = {_LOG_LEVEL: "WARNING"} | environ
+    read = settings_of(environ)
     logging.config.dictConfig(logging_config(read.log_level))
     return read
 
@@ -47,6 +53,39 @@ def handed_on() -> dict[str, str]:
         for name, value in os.environ.items()
         if name.startswith(PREFIX) and not name.removeprefix(PREFIX).startswith(ours)
     }
+
+
+def settings_of(environ: Mapping[str, str]) -> Settings:
+    """The settings in *environ*, in which NAME_FILE stands for a file that holds the value of NAME.
+
+    So a secret need not be in the environment, which others can read and which is inherited.
+
+    Raises
+    ------
+    BadDocument
+        With every fault of the environment and of its files.
+    """
+    known = {PREFIX + setting.name.upper() for setting in fields(Settings)}
+    values, faults = dict(environ), list[Fault]()
+    for name, path in environ.items():
+        setting = name.removesuffix(OF_FILE)
+        if name in known or name == setting or setting not in known:
+            continue
+        del values[name]
+        if setting in environ:
+            faults.append(Fault(name, f"and {setting} are both set: which one counts?"))
+            continue
+        try:
+            values[setting] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(Fault(name, f"{path!r} cannot be read: {error}"))
+    try:
+        read = Settings.from_environ(values)
+    except BadDocument as error:
+        raise BadDocument(error.source, [*faults, *error.faults]) from None
+    if faults:
+        raise BadDocument("environment", faults)
+    return read
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

@@ -66,6 +66,7 @@ ON CONFLICT (alert_id) DO UPDATE SET severity = excluded.severity, period_end = 
                  THEN CASE WHEN alert.acknowledged_at IS NULL THEN 'firing' ELSE 'acknowledged' END
                  ELSE alert.state END
 """
+# The bounds over all of them say nothing new, but let a hypertable leave out its other chunks before it looks.
 _COPY_ROWS: Final[LiteralString] = """
 INSERT INTO alert_evidence (alert_id, body)
 SELECT a.alert_id, coalesce(
@@ -76,8 +77,10 @@ SELECT a.alert_id, coalesce(
                                      ELSE m.sampled_at END AS start) r
      WHERE m.stack_id = a.stack_id AND m.sampled_at < a.period_end + interval '1 hour'
        AND m.sampled_at >= a.period_start - interval '1 hour'
+       AND m.sampled_at < %(end)s::timestamptz + interval '1 hour'
+       AND m.sampled_at >= %(first)s::timestamptz - interval '1 hour'
        AND r.start < a.period_end AND r.start + i.length > a.period_start), '[]')
-FROM alert a JOIN stack k USING (stack_id) WHERE a.alert_id = ANY(%s)
+FROM alert a JOIN stack k USING (stack_id) WHERE a.alert_id = ANY(%(alerts)s)
 ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
 """
 _COPY_HOURS: Final[LiteralString] = """
@@ -88,8 +91,9 @@ SELECT a.alert_id, coalesce(
                                          'revision', v.revision) ORDER BY v.start)
      FROM hour_verdict v
      WHERE v.stack_id = a.stack_id AND v.pack = a.pack AND v.pollutant = a.pollutant AND v.superseded_at IS NULL
-       AND v.final AND v.start >= a.period_start AND v.start < a.period_end), '[]')
-FROM alert a WHERE a.alert_id = ANY(%s)
+       AND v.final AND v.start >= a.period_start AND v.start < a.period_end
+       AND v.start >= %(first)s AND v.start < %(end)s), '[]')
+FROM alert a WHERE a.alert_id = ANY(%(alerts)s)
 ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
 """
 _WITHDRAW: Final[LiteralString] = """
@@ -128,9 +132,15 @@ async def apply(conn: Connection, found: Sequence[AlertRow], *, of_months: bool)
             events.append((row.alert_id, event))
     async with conn.cursor() as rows:
         await rows.executemany(_PUT, [_values(row) for row in to_write])
-    copied = [alert_id for alert_id, _ in events]
+    news = {alert_id for alert_id, _ in events}
+    copied = [row for row in found if row.alert_id in news]
     if copied:
-        await conn.execute(_COPY_HOURS if of_months else _COPY_ROWS, [copied])
+        bounds = {
+            "alerts": sorted(news),
+            "first": min(row.period_start for row in copied),
+            "end": max(row.period_end for row in copied),
+        }
+        await conn.execute(_COPY_HOURS if of_months else _COPY_ROWS, bounds)
     return events
 
 

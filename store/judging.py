@@ -108,10 +108,13 @@ WHERE NOT v.final AND v.superseded_at IS NULL
   AND NOT EXISTS (SELECT FROM rejudge q WHERE q.stack_id = v.stack_id)
 """
 )
+# Not hours whose rows are gone (store.retention): they would be asked for again at each start, and never be answered.
 _ASK_OTHER_PACKS: Final[LiteralString] = """
 INSERT INTO rejudge (stack_id, hour, reason)
-SELECT DISTINCT stack_id, start, 'pack' FROM hour_verdict
-WHERE superseded_at IS NULL AND pack = %s AND pack_version <> %s
+SELECT DISTINCT v.stack_id, v.start, 'pack'
+FROM hour_verdict v JOIN stack k USING (stack_id) LEFT JOIN kept_from f USING (site_id)
+WHERE v.superseded_at IS NULL AND v.pack = %s AND v.pack_version <> %s
+  AND v.start >= coalesce(f.rows_from + interval '1 hour', '-infinity')
 """
 
 

@@ -77,7 +77,12 @@ FROM unnest(%(stacks)s::integer[], %(instruments)s::text[], %(times)s::timestamp
 JOIN measurement m USING (stack_id, instrument, sampled_at)
 WHERE m.sampled_at BETWEEN %(first)s AND %(last)s
 ORDER BY 1, 2, 3
-FOR UPDATE OF m
+"""
+# One merger of a stack's rows at a time. Not FOR UPDATE: TimescaleDB's columnstore, where late rows may stand, has no
+# such locks. In a statement of its own: what the one before committed is seen by the next.
+_LOCK_STACKS: Final[LiteralString] = """
+SELECT pg_advisory_xact_lock(7274005, s.stack_id)
+FROM (SELECT DISTINCT stack_id FROM unnest(%(stacks)s::integer[]) AS k (stack_id) ORDER BY stack_id) s
 """
 _VERSIONS: Final[LiteralString] = """
 SELECT v.stack_id, v.instrument, v.sampled_at, v.body, v.sent_at
@@ -192,10 +197,12 @@ _OWN_COLUMN: Final = frozenset(CHANNELS)
 
 
 async def _standing(conn: Connection, keys: Sequence[Key]) -> dict[Key, _Standing]:
-    """The rows among *keys* that stand, locked, with every version of them."""
+    """The rows among *keys* that stand, with every version of them, and nobody else merging into them."""
     found: dict[Key, _Standing] = {}
     contested: list[Key] = []
-    cursor = await conn.execute(_STANDING, _key_arrays(keys))
+    arrays = _key_arrays(keys)
+    await conn.execute(_LOCK_STACKS, arrays)
+    cursor = await conn.execute(_STANDING, arrays)
     for row in await cursor.fetchall():
         key = (row[0], row[1], micros(row[2]))
         found[key] = _Standing([_version(row)], row[9], row[10], row[11])

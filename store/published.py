@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, LiteralString
 
 from psycopg.rows import class_row, dict_row
@@ -98,18 +98,25 @@ ORDER BY k.stack_id
 """
 )
 
+_ALWAYS: Final = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))  # wherever a server's zone lies
+_INSTANT: Final = timedelta(microseconds=1)
+
 _CHANNEL_LIST: Final[LiteralString] = (
     "so2, nox, no, no2, pm, co, nh3, o2, moisture, temperature, pressure, velocity, flow, "
     "power_production_kw, power_abatement_kw, load_pct"
 )
 
-# The key is (stack, instrument, sampled_at): a skip over the few instruments, then one ordered read of each.
+# The key is (stack, instrument, sampled_at): a skip over the few instruments, then one ordered read of each. Every look
+# is bounded in time, so that a hypertable reads the chunks of that time only.
 _MEASUREMENTS: Final[LiteralString] = (
     """
 WITH RECURSIVE kept AS (
-    (SELECT instrument FROM measurement WHERE stack_id = %(stack)s ORDER BY instrument LIMIT 1)
+    (SELECT instrument FROM measurement
+     WHERE stack_id = %(stack)s AND sampled_at >= %(first)s AND sampled_at < %(end)s ORDER BY instrument LIMIT 1)
     UNION ALL
-    SELECT (SELECT m.instrument FROM measurement m WHERE m.stack_id = %(stack)s AND m.instrument > kept.instrument
+    SELECT (SELECT m.instrument FROM measurement m
+            WHERE m.stack_id = %(stack)s AND m.instrument > kept.instrument
+              AND m.sampled_at >= %(first)s AND m.sampled_at < %(end)s
             ORDER BY m.instrument LIMIT 1)
     FROM kept WHERE kept.instrument IS NOT NULL
 )
@@ -121,9 +128,7 @@ SELECT utc_text(m.sampled_at) AS sampled_at, utc_text(m.received_at) AS received
 FROM kept CROSS JOIN LATERAL (
     SELECT * FROM measurement
     WHERE stack_id = %(stack)s AND instrument = kept.instrument
-      AND (%(start)s::timestamptz IS NULL OR sampled_at >= %(start)s)
-      AND (%(end)s::timestamptz IS NULL OR sampled_at < %(end)s)
-      AND (%(after_at)s::timestamptz IS NULL OR sampled_at >= %(after_at)s)
+      AND sampled_at >= %(first)s AND sampled_at < %(end)s
       AND (%(after_at)s::timestamptz IS NULL OR (sampled_at, instrument) > (%(after_at)s, %(after_instrument)s::text))
     ORDER BY sampled_at LIMIT %(limit)s
 ) m
@@ -152,10 +157,8 @@ _KNOWN: Final[LiteralString] = """
 _HOURS: Final[LiteralString] = (
     _HOUR_COLUMNS
     + """
-WHERE v.stack_id = %(stack)s
-  AND (%(start)s::timestamptz IS NULL OR v.start >= %(start)s)
-  AND (%(end)s::timestamptz IS NULL OR v.start < %(end)s)
-  AND (%(started_by)s::timestamptz IS NULL OR v.start <= %(started_by)s)
+    AND m.start >= %(start)s AND m.start < %(end)s
+WHERE v.stack_id = %(stack)s AND v.start >= %(start)s AND v.start < %(end)s
   AND (%(pollutants)s::text[] = '{}' OR v.pollutant = ANY(%(pollutants)s::text[]))
   AND (%(packs)s::text[] = '{}' OR v.pack = ANY(%(packs)s::text[]))
 """
@@ -246,10 +249,11 @@ async def list_measurements(
     limit: int,
 ) -> list[dict[str, Any]]:
     """Raw rows as they count now, oldest first; channels without a column of their own stand beside the others."""
+    starts = [at for at in (start, after[0] if after else None) if at is not None]
     parameters = {
         "stack": stack_id,
-        "start": start,
-        "end": end,
+        "first": max(starts, default=_ALWAYS[0]),
+        "end": _ALWAYS[1] if end is None else end,
         "instrument": instrument,
         "after_at": after[0] if after else None,
         "after_instrument": after[1] if after else None,
@@ -271,11 +275,12 @@ async def list_hours(
     limit: int,
 ) -> list[dict[str, Any]]:
     """Hour verdicts with the means they stand on, newest first; of hours begun by *started_by* only."""
+    # `start` is what is paged by, too: pages behind the first do not look at newer chunks
+    ends = [at + _INSTANT for at in (started_by, after[0] if after else None) if at is not None]
     parameters = {
         "stack": stack_id,
-        "start": wanted.start,
-        "end": wanted.end,
-        "started_by": started_by,
+        "start": _ALWAYS[0] if wanted.start is None else wanted.start,
+        "end": min([*ends, _ALWAYS[1] if wanted.end is None else wanted.end]),
         "pollutants": list(wanted.pollutants),
         "packs": list(wanted.packs),
         "as_of": wanted.as_of,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plant.errors import BadDocument, Fault, PlantError
-from plant.packs import Pack, all_packs, pack, parse_pack
+from plant.packs import Outlet, Pack, all_packs, pack, parse_pack
 from stackwatch.running import fail
 
 
@@ -37,11 +37,18 @@ def show_one(name: str, *, as_json: bool) -> None:
     table = Table("outlet", "base O2 %", "limits mg/m3", "confidence")
     for outlet in found.outlets.values():
         limits = ", ".join(f"{limit.pollutant} {limit.mg_m3:g}" for limit in outlet.limits.values())
-        base = "none" if outlet.base_o2_vol_pct is None else f"{outlet.base_o2_vol_pct:g}"
-        table.add_row(f"{outlet.key}\n{outlet.name} / {outlet.name_zh}", base, limits, outlet.mark)
+        skipped = ", ".join(f"{item.pollutant} ({item.reason})" for item in outlet.skipped())
+        shown = "\n".join(filter(None, (limits, f"not judged: {skipped}" if skipped else "")))
+        table.add_row(f"{outlet.key}\n{outlet.name} / {outlet.name_zh}", _base(outlet), shown, outlet.mark)
     console.print(table)
     if found.month is not None:
         console.print(f"month: {found.month.clause} [{found.month.mark}]", highlight=False, markup=False)
+
+
+def _base(outlet: Outlet) -> str:
+    if outlet.base_o2_unset is not None:
+        return "unset"
+    return "none" if outlet.base_o2_vol_pct is None else f"{outlet.base_o2_vol_pct:g}"
 
 
 def check(files: Sequence[Path]) -> None:
@@ -70,7 +77,9 @@ def _whole(found: Pack) -> dict[str, Any]:
             "name": outlet.name,
             "name_zh": outlet.name_zh,
             "base_o2": outlet.base_o2_vol_pct,
+            "base_o2_unset": outlet.base_o2_unset is not None,
             "limits": {limit.pollutant: limit.mg_m3 for limit in outlet.limits.values()},
+            "not_judged": [{"pollutant": item.pollutant, "reason": item.reason} for item in outlet.skipped()],
             "mark": outlet.mark,
         }
         for outlet in found.outlets.values()

@@ -112,14 +112,15 @@ def postgres_installs() -> list[PostgresInstall]:
     if spec is None or spec.origin is None:
         raise NoBinaries(f"{_POSTGRES_WHEEL} is not installed: pip install 'stackwatch[local]'")
     roots = [root for root in Path(spec.origin).resolve().parent.glob("pginstall*") if (root / "bin/postgres").exists()]
-    return [PostgresInstall(root, _version(root / "bin/postgres")) for root in roots]
+    return [PostgresInstall(root, version_of(root / "bin/postgres")) for root in roots]
 
 
 def _postgres_of(install: PostgresInstall) -> str:
     return str(install.program("postgres"))
 
 
-def _version(program: Path) -> str:
+def version_of(program: Path) -> str:
+    """What *program* of PostgreSQL says it is."""
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError) as error:

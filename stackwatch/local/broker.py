@@ -7,6 +7,7 @@ Everything else of MQTT is the clients' business: nothing outside this module kn
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from plant.topics import DEFAULT_ROOT
-from stackwatch.local import access, binaries, keys, mqtt_probe
+from stackwatch.local import access, binaries, health, keys, mqtt_probe
 from stackwatch.local.folder import DataFolder, write_private
 from stackwatch.local.ports import LOOPBACK
 from stackwatch.local.processes import (
@@ -39,6 +40,9 @@ _CONFIGURATION: Final = """\
 # Written by stackwatch at each start.
 server_name: stackwatch
 listen: "{host}:{nats_port}"
+# On a port of its own choice, which it writes down there: whether its store works (`complaint`).
+http: "{host}:-1"
+ports_file_dir: "{store}"
 jetstream {{
   store_dir: "{store}"
   max_memory_store: 64MB
@@ -112,6 +116,27 @@ class Broker:
                 f"the broker does not answer after {READY_WITHIN_S:g} s{last_words(child.command)}"
             ) from None
         return child
+
+    async def complaint(self) -> str | None:
+        """What the running broker says is wrong with itself, such as a store that it can no longer write to.
+
+        It answers clients all the same, and where a write failed once it does not try again until it is restarted.
+        """
+        child = self.child
+        if child is None or child.exit_code is not None:
+            return None
+        try:
+            said = (self._folder.broker / f"nats-server_{child.identity.pid}.ports").read_text(encoding="ascii")
+            port = int(json.loads(said)["monitoring"][0].rpartition(":")[2])
+        except (OSError, ValueError, LookupError):
+            return None  # not yet written, or there was no room to write it
+        status, answer = await health.ask(LOOPBACK, port, path="/healthz")
+        if status in (0, 200):
+            return None
+        try:
+            return str(json.loads(answer)["error"])
+        except (ValueError, LookupError, TypeError):
+            return answer.strip() or f"status {status}"
 
     async def set_sites(self, sites: Iterable[str]) -> None:
         """Let exactly *sites* in, from now on; running connections of the others are closed."""

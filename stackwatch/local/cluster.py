@@ -17,6 +17,8 @@ from stackwatch.local.folder import DataFolder, FolderUnusable
 from stackwatch.local.owner import HOME, NAME, Owner
 from stackwatch.local.ports import LOOPBACK
 
+USER: Final = "stackwatch"
+
 #: For one machine that also runs everything else. Nothing may be lost: what a commit promises is on disk.
 SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": LOOPBACK,
@@ -50,8 +52,9 @@ SETTINGS: Final[Mapping[str, str]] = {
 _HBA: Final = f"""\
 # Written by stackwatch at each start.
 host all all {LOOPBACK}/32 scram-sha-256
+host replication {USER} {LOOPBACK}/32 scram-sha-256
 """
-_OWN_SETTINGS: Final = "own.conf"
+OWN_SETTINGS: Final = "own.conf"
 
 
 def place(folder: DataFolder, owner: Owner | None, *, machine_home: Path = HOME) -> Path:
@@ -107,7 +110,7 @@ def _elsewhere(folder: DataFolder, owner: Owner, machine_home: Path) -> Path:
 def write_configuration(cluster: Path, settings: Mapping[str, str], owner: Owner | None) -> None:
     """Write the server's configuration; what an operator puts into own.conf beside it has the last word."""
     lines = [f"{name} = '{value}'" for name, value in settings.items()]
-    text = "\n".join(["# Written by stackwatch at each start.", *lines, f"include_if_exists '{_OWN_SETTINGS}'", ""])
+    text = "\n".join(["# Written by stackwatch at each start.", *lines, f"include_if_exists '{OWN_SETTINGS}'", ""])
     for name, content in (("postgresql.conf", text), ("pg_hba.conf", _HBA)):
         path = cluster / name
         path.write_text(content, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One question to an API: is the whole system well? HTTP by hand, no client library."""
+"""One question over HTTP: are you well? Asked of the API, and of the broker. By hand, no client library."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 from contextlib import suppress
 from typing import Final
 
-_ASK: Final = "GET /v1/health HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\nAccept: application/json\r\n\r\n"
+_ASK: Final = "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\nAccept: application/json\r\n\r\n"
 _MAX_BYTES: Final = 65_536
 
 
-async def ask(host: str, port: int, *, deadline_s: float = 5.0) -> tuple[int, str]:
-    """Status and body of `GET /v1/health`; status 0 and the reason where there is no answer."""
+async def ask(host: str, port: int, *, path: str = "/v1/health", deadline_s: float = 5.0) -> tuple[int, str]:
+    """Status and body of `GET` *path*; status 0 and the reason where there is no answer."""
     try:
         async with asyncio.timeout(deadline_s):
             reader, writer = await asyncio.open_connection(host, port)
             try:
-                writer.write(_ASK.format(host=host, port=port).encode("ascii"))
+                writer.write(_ASK.format(path=path, host=host, port=port).encode("ascii"))
                 await writer.drain()
                 answer = await _all_of(reader)
             finally:

@@ -14,7 +14,7 @@ from typing import Final
 
 import psycopg
 
-from stackwatch.local import binaries, cluster, keys
+from stackwatch.local import binaries, cluster, keys, upgrade
 from stackwatch.local.folder import DataFolder
 from stackwatch.local.owner import HOME, Owner, unprivileged
 from stackwatch.local.ports import LOOPBACK
@@ -35,7 +35,7 @@ from stackwatch.local.processes import (
 logger = logging.getLogger(__name__)
 
 DATABASE: Final = "stackwatch"
-USER: Final = "stackwatch"
+USER: Final = cluster.USER
 READY_WITHIN_S: Final = 60.0
 MADE_WITHIN_S: Final = 120.0  # initdb writes 40 MB, on a slow disk too
 
@@ -62,10 +62,12 @@ class Postgres:
         password: str,
         log: Path,
         settings: Mapping[str, str] | None = None,
+        older: binaries.PostgresInstall | None = None,
     ) -> None:
         self._home = home
-        self._cluster = home / "cluster"
+        self._cluster = home / upgrade.CLUSTER
         self._install = install
+        self._older = older  #: what the database still belongs to; `start` carries it over
         self._owner = owner
         self._port = port
         self._password = password
@@ -78,13 +80,25 @@ class Postgres:
         """The server of *folder*. Blocks: it may have to make a system user and to copy programs."""
         owner = unprivileged()
         home = cluster.place(folder, owner)
-        install = binaries.postgres(cluster.major_version(home / "cluster"))
+        install = binaries.postgres()
         if owner is not None:
             cluster.let_through(HOME, owner)
             install = binaries.readable_by(owner, install)
+        upgrade.settle(home)
+        major = cluster.major_version(home / upgrade.CLUSTER)
+        older = None if major in (None, install.major) else upgrade.install_of(major, home, owner)
         password = keys.password(folder.keys / "database.password")
         log = folder.log(cls.name)
-        return cls(home=home, install=install, owner=owner, port=port, password=password, log=log, settings=settings)
+        return cls(
+            home=home,
+            install=install,
+            owner=owner,
+            port=port,
+            password=password,
+            log=log,
+            settings=settings,
+            older=older,
+        )
 
     @property
     def url(self) -> str:
@@ -93,22 +107,25 @@ class Postgres:
     async def start(self, spawned: Callable[[], None]) -> Child:
         """Start it and wait until it answers; *spawned* is called once there is a process."""
         await self._end_left_behind()
+        if self._older is not None:
+            await self._upgrade(self._older)
+            self._older = None
         if not self._cluster.exists():
             await self._make()
         cluster.write_configuration(self._cluster, self._settings, self._owner)
         try:
             async with asyncio.timeout(READY_WITHIN_S):
-                child = await self._start_until_ready(spawned)
+                child = await self._start_until_ready(spawned, self._install)
                 await self._make_database()
                 return child
         except TimeoutError:
             raise StartFailed(
-                f"PostgreSQL does not answer after {READY_WITHIN_S:g} s{last_words(self._command())}"
+                f"PostgreSQL does not answer after {READY_WITHIN_S:g} s{last_words(self._command(self._install))}"
             ) from None
 
-    async def _start_until_ready(self, spawned: Callable[[], None]) -> Child:
+    async def _start_until_ready(self, spawned: Callable[[], None], install: binaries.PostgresInstall) -> Child:
         while True:
-            child = self.child = spawn(self._command())
+            child = self.child = spawn(self._command(install))
             spawned()
             while child.exit_code is None:
                 if await self._answers():
@@ -136,7 +153,8 @@ class Postgres:
 
     async def _end_left_behind(self) -> None:
         """End what a killed run left on this cluster, backends too: none may write beside a new server."""
-        while left := [*with_argument(self._cluster), *working_in(self._cluster)]:
+        draft = self._home / upgrade.DRAFT
+        while left := [found for path in (self._cluster, draft) for found in (*with_argument(path), *working_in(path))]:
             if self.child is not None and self.child.exit_code is None:
                 await self.child.stop()
             for identity in left:
@@ -149,14 +167,45 @@ class Postgres:
     async def _make(self) -> None:
         """Make the cluster under another name first: an interrupted initdb leaves nothing that looks done."""
         draft = self._home / "cluster.new"
-        secret = self._home / "initdb.password"
         shutil.rmtree(draft, ignore_errors=True)
+        await self._make_in(draft)
+        draft.rename(self._cluster)
+
+    async def _make_in(self, target: Path) -> None:
+        secret = self._home / "initdb.password"
         try:
             _write_secret(secret, self._password, self._owner)
-            await run(self._initdb(draft, secret), deadline_s=MADE_WITHIN_S)
-            draft.rename(self._cluster)
+            await run(self._initdb(target, secret), deadline_s=MADE_WITHIN_S)
         finally:
             secret.unlink(missing_ok=True)
+
+    async def _upgrade(self, older: binaries.PostgresInstall) -> None:
+        """Carry the database of *older* over to our PostgreSQL; the old one is kept until `forget_old`."""
+
+        async def recover() -> None:
+            cluster.write_configuration(self._cluster, self._settings, self._owner)
+            child = self.child = await self._started(older)
+            await child.stop()
+
+        await upgrade.upgrade(
+            self._home,
+            old=older,
+            new=self._install,
+            owner=self._owner,
+            password=self._password,
+            recover=recover,
+            make=self._make_in,
+            as_owner=self._as_owner,
+        )
+
+    async def _started(self, install: binaries.PostgresInstall) -> Child:
+        """A server of *install* that is ready, however long it recovers from a crash."""
+        async with asyncio.timeout(upgrade.DONE_WITHIN_S):
+            return await self._start_until_ready(lambda: None, install)
+
+    def forget_old(self) -> None:
+        """Delete the database of an older PostgreSQL that an upgrade put aside."""
+        upgrade.forget_old(self._home)
 
     def _initdb(self, target: Path, secret: Path) -> Command:
         # the locale travels with PostgreSQL, not with the machine: an upgrade of libc cannot break an index
@@ -174,8 +223,8 @@ class Postgres:
         ]
         return self._as_owner("initdb", argv)
 
-    def _command(self) -> Command:
-        return self._as_owner(self.name, [str(self._install.program("postgres")), "-D", str(self._cluster)])
+    def _command(self, install: binaries.PostgresInstall) -> Command:
+        return self._as_owner(self.name, [str(install.program("postgres")), "-D", str(self._cluster)])
 
     def _as_owner(self, name: str, argv: list[str]) -> Command:
         return Command(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -43,6 +44,8 @@ NATS_PORT: Final = 14_222
 
 HEALTH_PAUSE_S: Final = 0.2
 ROTATION_PAUSE_S: Final = 60.0
+BROKER_PAUSE_S: Final = 5.0
+BROKER_ROOM_BYTES: Final = 8 << 20  # less is no room to begin again in
 
 
 class LocalStack:
@@ -139,6 +142,8 @@ class LocalStack:
                 while True:
                     status, said = await health.ask(LOOPBACK, self._ports["http"])
                     if status == 200:
+                        if self._postgres is not None:
+                            await asyncio.to_thread(self._postgres.forget_old)
                         return
                     await asyncio.sleep(HEALTH_PAUSE_S)
         except TimeoutError:
@@ -184,6 +189,7 @@ class LocalStack:
         for program in self._programs:
             keepers.keep(program, await program.start(self._write_run_file))
         keepers.also(self._rotate_logs(), name="rotate_logs")
+        keepers.also(self._watch_broker(self._broker), name="watch_broker")
         logger.info("stack_started", extra={"folder": str(self.folder)})
 
     async def _start_together(self, keepers: Keepers, *services: Service) -> None:
@@ -256,6 +262,21 @@ class LocalStack:
                         logger.info("log_rotated", extra={"program": service.name})
                 except OSError as error:
                     logger.warning("log_not_rotated", extra={"program": service.name, "error": str(error)})
+
+    async def _watch_broker(self, broker: Broker) -> None:
+        """End a broker that cannot write to its store, once there is room: it is started again, and only then writes.
+
+        Nothing is lost by that: what it has not stored it has not acknowledged, and edges keep all until its receipt.
+        """
+        while True:
+            await asyncio.sleep(BROKER_PAUSE_S)
+            complaint = await broker.complaint()
+            if complaint is None or broker.child is None:
+                continue
+            free = shutil.disk_usage(self._folder.broker).free
+            logger.error("broker_cannot_store", extra={"reason": complaint, "free_bytes": free})
+            if free >= BROKER_ROOM_BYTES:
+                await broker.child.stop()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,6 +1,10 @@
 -- Only where the timescaledb extension is: the time-series tables become hypertables, same keys, same queries.
--- Chunks of a week: a country's 25,000 stacks at one row a minute write 250 million rows a week into measurement.
+-- The newest chunk's indexes are to stay in memory; the arithmetic is in docs/storage.md.
+-- No default index on the time alone: every query knows its stack, and a row would pay for it at each insert.
 
-SELECT create_hypertable('measurement', 'sampled_at', chunk_time_interval => interval '7 days', migrate_data => true);
-SELECT create_hypertable('hour_mean', 'start', chunk_time_interval => interval '30 days', migrate_data => true);
-SELECT create_hypertable('hour_verdict', 'start', chunk_time_interval => interval '30 days', migrate_data => true);
+SELECT create_hypertable('measurement', 'sampled_at', chunk_time_interval => interval '1 day',
+                         create_default_indexes => false, migrate_data => true);
+SELECT create_hypertable('hour_mean', 'start', chunk_time_interval => interval '7 days',
+                         create_default_indexes => false, migrate_data => true);
+SELECT create_hypertable('hour_verdict', 'start', chunk_time_interval => interval '7 days',
+                         create_default_indexes => false, migrate_data => true);

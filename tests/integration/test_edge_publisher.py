@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -28,6 +24,7 @@ from plant import topics, wire
 from plant.broker import broker_address
 from plant.errors import Unavailable
 from plant.settings import Settings
+from services.brokers import OwnBroker
 
 pytestmark = pytest.mark.anyio
 
@@ -213,67 +210,19 @@ async def test_a_killed_edge_is_reported_offline_by_its_last_will(
         await until(lambda: ingestor.states[-1]["online"] is False)
 
 
-class OwnBroker:
-    """A broker of this test, to be killed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            two.bind(("127.0.0.1", 0))
-            self.port, nats_port = one.getsockname()[1], two.getsockname()[1]
-        self.url = f"mqtt://127.0.0.1:{self.port}"
-        self.config = folder / "broker.conf"
-        self.config.write_text(
-            f'server_name: own\nlisten: "127.0.0.1:{nats_port}"\n'
-            f'jetstream {{ store_dir: "{folder / "store"}" }}\n'
-            f'mqtt {{ listen: "127.0.0.1:{self.port}", ack_wait: "2s", max_ack_pending: 1000 }}\n'
-        )
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        binary = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or "nats-server"
-        self.process = subprocess.Popen([binary, "-c", str(self.config)], stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                assert time.monotonic() < end, "the broker did not start"
-                time.sleep(0.05)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait(10)
-            self.process = None
-
-
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    broker = OwnBroker(folder)
-    broker.start()
-    yield broker
-    broker.kill()
-
-
 @pytest.mark.parametrize("disk_lost", [pytest.param(False, id="disk_kept"), pytest.param(True, id="disk_lost")])
 async def test_a_broker_that_is_killed_costs_no_row(
     own_broker: OwnBroker, topic_root: str, tmp_path: Path, disk_lost: bool
 ) -> None:
+    await own_broker.start()
     with ReceiptingIngestor(own_broker.url, topic_root) as ingestor:
         async with publishing(own_broker.url, topic_root, tmp_path / "o", resend_after_s=1.0) as (outbox, publisher):
             fill(outbox, 100)
             await until(lambda: publisher.stats.settled_frames > 20)
-            await asyncio.to_thread(own_broker.kill)
+            await asyncio.to_thread(own_broker.kill, lose_disk=disk_lost)
             await until(lambda: not publisher.stats.connected)
             fill(outbox, 100, start=100)
-            if disk_lost:
-                shutil.rmtree(own_broker.folder / "store")
-            await asyncio.to_thread(own_broker.start)
+            await own_broker.start()
             await publisher.drained(60)
             assert len(ingestor.rows) == 400
             assert publisher.stats.connections == 2

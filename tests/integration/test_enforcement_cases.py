@@ -22,7 +22,7 @@ from store import cases
 from store.pool import Connection, connect
 from store.scope import Scope
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 TRIAL_AT = NOW + timedelta(hours=3)
 """When `walk` permits the trial."""

@@ -26,7 +26,7 @@ from store.intake import ALSO_LISTED
 from store.pool import transaction
 from store.scope import EVERYWHERE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 EIGHT: Final = "2026-11-10T08:00:00+08:00"
 AT: Final = datetime(2026, 11, 10, tzinfo=UTC)

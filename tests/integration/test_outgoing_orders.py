@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -33,6 +27,7 @@ from plant import topics
 from plant.broker import broker_address
 from plant.errors import BadDocument
 from plant.settings import Settings
+from services.brokers import OwnBroker
 from store import outgoing as outgoing_rows
 from store.pool import Connection, connect, open_pool
 
@@ -142,64 +137,6 @@ def listens(conn: Connection) -> Callable[[], Awaitable[bool]]:
         )
 
     return listening
-
-
-class OwnBroker:
-    """A broker of this test's own, so that it can be killed, stopped, and lose its disk."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._store = folder / "jetstream"
-        self.port, client_port = _free_port(), _free_port()
-        (folder / "nats.conf").write_text(
-            f'server_name: test\nlisten: "127.0.0.1:{client_port}"\n'
-            f'jetstream {{ store_dir: "{self._store}" }}\nmqtt {{ listen: "127.0.0.1:{self.port}" }}\n'
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"mqtt://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        self._spawn()
-
-        async def answers() -> bool:
-            try:
-                async with aiomqtt.Client("127.0.0.1", self.port, timeout=2):
-                    return True
-            except aiomqtt.MqttError:
-                return False
-
-        await until(answers, "the broker answers")
-
-    def _spawn(self) -> None:
-        self._process = subprocess.Popen(
-            [Path(sys.executable).with_name("nats-server"), "-c", self._folder / "nats.conf"],
-            stderr=subprocess.DEVNULL,
-        )
-
-    def send(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, number)
-
-    def kill(self, *, lose_disk: bool = False) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(timeout=DEADLINE_S)
-            self._process = None
-        if lose_disk:
-            shutil.rmtree(self._store)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[OwnBroker]:
-    broker = OwnBroker(tmp_path)
-    yield broker
-    broker.kill()
 
 
 async def test_a_served_order_reaches_whoever_subscribes_later_signed_and_retained(
@@ -329,7 +266,7 @@ async def test_a_broker_that_does_not_answer_is_counted_and_asked_again(
     await own_broker.start()
     async with delivering(settings):
         await until(beats(conn, ok=True), "the deliverer is connected")
-        own_broker.send(signal.SIGSTOP)
+        own_broker.freeze()
         try:
             await suspend(conn)
 
@@ -339,7 +276,7 @@ async def test_a_broker_that_does_not_answer_is_counted_and_asked_again(
 
             await until(counted, "two attempts are counted")
         finally:
-            own_broker.send(signal.SIGCONT)
+            own_broker.thaw()
         await until(nothing_owed(conn), "the list is sent")
         assert await version_retained(settings) == 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from builders import POWER, WORKS, a_frame, a_pipe, gas_turbine_nox, minutes
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
 
 JANUARY = datetime(2025, 1, 1, tzinfo=UTC) - timedelta(hours=8)
 LATER = "2026-11-20T00:00:00Z"
