@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import random
 import secrets
@@ -41,7 +40,8 @@ from store.register import import_register
 
 SCRIPT: Final = Path(__file__).resolve().parents[1] / "deploy/local/timescaledb.sh"
 ROOT: Final = "bench/v1"
-START: Final = datetime(2026, 3, 1, tzinfo=UTC) - timedelta(hours=8)  # a local month's first hour
+#: A whole day, so that it fills one chunk; a recent one, so that no policy packs it before it is measured.
+START: Final = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 STACKS: Final = 20
 INTERVAL_S: Final = 10
 MINUTES_A_FRAME: Final = 1
@@ -50,6 +50,7 @@ QUIET_DAYS: Final = 30  # of rows that stand for an hour each: they fill the tab
 ROWS_A_YEAR: Final = 365 * 86_400 // INTERVAL_S
 HOURS_A_YEAR: Final = 365 * 24
 COUNTRY: Final = 25_000  # stacks
+POLLUTANTS: Final = 3
 RAW_YEARS: Final = 1
 RECORD_YEARS: Final = 5
 QUICK: Final = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
@@ -194,6 +195,7 @@ async def _measure(url: str) -> dict[str, Any]:
             await fill(pool, stage, quiet_days(rng))
             await conn.execute("VACUUM")
             hours = await _counted(conn)
+            hour_indexes = sum([await _size(conn, table, indexes=True) for table in _HOUR_TABLES])
             month = await _size(conn, "month_verdict") / max(1, await _one(conn, "SELECT count(*) FROM month_verdict"))
             compressed = await _in_columnstore(conn)
     per_mean, per_verdict = (
@@ -201,8 +203,7 @@ async def _measure(url: str) -> dict[str, Any]:
         for table in _HOUR_TABLES
     )
     per_row, per_row_books = raw / rows, books / rows
-    pollutants = 3
-    records = HOURS_A_YEAR * pollutants * (per_mean + per_verdict) + 12 * pollutants * month
+    records = HOURS_A_YEAR * POLLUTANTS * (per_mean + per_verdict) + 12 * POLLUTANTS * month
     raw_year = ROWS_A_YEAR * per_row
     books_year = ROWS_A_YEAR * per_row_books
     kept = RAW_YEARS * (compressed / rows * ROWS_A_YEAR if compressed else raw_year)
@@ -213,6 +214,7 @@ async def _measure(url: str) -> dict[str, Any]:
         "bytes_per_row_columnstore": round(compressed / rows, 1) if compressed else None,
         "bytes_per_hour_mean": round(per_mean, 1),
         "bytes_per_hour_verdict": round(per_verdict, 1),
+        "bytes_per_hour_index": round(hour_indexes / hours["hour_mean"][0], 1),
         "bytes_per_stack_year": round(raw_year + records + books_year),
         "bytes_per_stack_year_records": round(records + books_year),
         "five_years_25000_stacks_tb": round(COUNTRY * (kept + RECORD_YEARS * (records + books_year)) / 1e12, 1),
@@ -297,16 +299,17 @@ def main() -> None:
     figures = {
         "bytes_per_row_raw": told["bytes_per_row_raw"],
         "bytes_per_stack_year": told["bytes_per_stack_year"],
-        "memory_for_a_day_gb": round(a_days_indexes(told) / 2**30, 1),
+        "newest_indexes_gib": round(newest_indexes(told) / 2**30, 1),
         "timescaledb": real,
         "postgresql": plain,
     }
     publish(figures, __doc__ or "")
 
 
-def a_days_indexes(figures: dict[str, Any]) -> int:
-    """Bytes of the indexes of one day's rows of a country: what the newest chunk wants to keep in memory."""
-    return math.ceil(COUNTRY * 86_400 / INTERVAL_S * float(figures["bytes_per_row_index"]))
+def newest_indexes(figures: dict[str, Any]) -> float:
+    """Bytes of the indexes of a country's newest chunks, to be kept in memory: a day of rows, a week of hours."""
+    rows, hours = 86_400 / INTERVAL_S, 7 * 24 * POLLUTANTS
+    return COUNTRY * (rows * float(figures["bytes_per_row_index"]) + hours * float(figures["bytes_per_hour_index"]))
 
 
 if __name__ == "__main__":

@@ -353,6 +353,7 @@ def test_the_manual_says_how_each_secret_is_made() -> None:
 # ---- systemd ----
 
 UNITS: Final = sorted(SYSTEMD.glob("*.service"))
+ANALYZE: Final = shutil.which("systemd-analyze")
 
 
 def lines_of(unit: Path) -> list[tuple[str, str]]:
@@ -402,10 +403,9 @@ def test_example_environments_hold_settings() -> None:
         assert [name for name in names if not is_setting(name)] == []
 
 
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze on this machine")
 def test_systemd_understands_the_units_and_finds_them_closed(tmp_path: Path) -> None:
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        pytest.skip("no systemd-analyze on this machine")
+    program = str(ANALYZE)
     for path in (*UNITS, SYSTEMD / "stackwatch.target"):
         # a template is verified as an instance of it, and our program is not installed here
         text = path.read_text(encoding="utf-8").replace(PROGRAM, "/bin/true")

@@ -26,6 +26,7 @@ FLAGS: Final = (
 )
 START_S: Final = 30.0
 ANSWER_S: Final = 20.0
+SHOWN: Final = "document.body?.innerText ?? ''"  #: a page that is being loaded has no body yet
 
 
 def installed() -> str | None:
@@ -55,7 +56,7 @@ class Page:
         return result["result"].get("value")
 
     def text(self) -> str:
-        return str(self.eval("document.body.innerText"))
+        return str(self.eval(SHOWN))
 
     def until(self, script: str, deadline_s: float = 30.0) -> None:
         """Wait until *script* is true in the page; else fail with what the page shows."""
@@ -65,7 +66,7 @@ class Page:
             time.sleep(0.1)
 
     def until_shown(self, text: str, deadline_s: float = 30.0) -> None:
-        self.until(f"document.body.innerText.includes({json.dumps(text)})", deadline_s)
+        self.until(f"({SHOWN}).includes({json.dumps(text)})", deadline_s)
 
 
 @contextmanager

@@ -48,7 +48,13 @@ from stackwatch.local.ports import LOOPBACK, Ports
 from stackwatch.local.processes import Child, Command, last_words, spawn
 from store.pool import connect, open_pool
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(
+        find_program(MOSQUITTO) is None and not root_of_debian(),
+        reason="no Mosquitto on this machine, and not root on a Debian",
+    ),
+]
 
 ROOT: Final = topics.DEFAULT_ROOT
 SITES: Final = ("alpha", "beta", "works")
@@ -167,10 +173,7 @@ def program(kind: str) -> str:
         return str(binaries.nats_server())
     if find_program(MOSQUITTO) is None and root_of_debian():
         apt_install(MOSQUITTO)
-    found = find_program(MOSQUITTO)
-    if found is None:
-        pytest.skip("no Mosquitto on this machine, and not root on a Debian")
-    return found
+    return str(find_program(MOSQUITTO))
 
 
 def options_for(kind: str, folder: Path, port: int, authority: Authority, *, by_certificate: bool) -> Options:
