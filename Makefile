@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-BENCHMARKS := arithmetic
+BENCHMARKS := arithmetic storage
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format bench reference lock clean
@@ -47,6 +47,7 @@ reference: install ## write docs/arithmetic.md from the code and the packs
 lock: install ## write requirements.lock anew: hashed, for every platform, naming no index
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header --output-file requirements.lock
+	deploy/image/lock.sh
 
 clean: ## delete .venv and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

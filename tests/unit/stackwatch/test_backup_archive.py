@@ -51,13 +51,13 @@ def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_backup_leaves_nothing(tmp_path: Path) -> None:
-    with (
-        pytest.raises(KeyError),
-        archive.written(tmp_path / "one.backup") as writer,
-        writer.member(archive.DUMP) as append,
-    ):
-        append(b"half")
-        raise KeyError("the database went away")
+    def interrupted() -> None:
+        with archive.written(tmp_path / "one.backup") as writer, writer.member(archive.DUMP) as append:
+            append(b"half")
+            raise KeyError("the database went away")
+
+    with pytest.raises(KeyError):
+        interrupted()
     assert os.listdir(tmp_path) == []
 
 
