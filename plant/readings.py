@@ -158,6 +158,8 @@ def _registered(rows: Rows, name: str, stack: Stack) -> Values:
     value = _possible(rows.value(name), above=-LARGEST, below=LARGEST)
     if channel.range is not None:
         value = np.where(rows.flag(name) == OVER_RANGE, np.fmax(value, channel.range[1]), value)
+    if channel.slope == 1.0 and channel.intercept == 0.0:
+        return value
     return value * channel.slope + channel.intercept
 
 
