@@ -69,7 +69,7 @@ class Replayed(System):
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[Replayed]:
-    running = Replayed(tmp_path, POWER, http_port=28_080, mqtt_port=28_883)
+    running = Replayed(tmp_path, POWER)
     try:
         yield running
     finally:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(installed() is None, reason="no Chromium on this
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    running = System(tmp_path, WORKS, http_port=28_180, mqtt_port=28_983)
+    running = System(tmp_path, WORKS)
     try:
         running.start()
         yield running

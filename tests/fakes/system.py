@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import socket
 import subprocess
 import sys
 import time
@@ -22,7 +24,8 @@ UP_S: Final = 90.0
 class System:
     """`up` on `folder/data`, with the register given; other commands beside it."""
 
-    def __init__(self, folder: Path, register: str, *, http_port: int, mqtt_port: int) -> None:
+    def __init__(self, folder: Path, register: str) -> None:
+        http_port, mqtt_port = free_port(), free_port()
         self.folder = folder
         self.data = folder / "data"
         self.http_url = f"http://127.0.0.1:{http_port}"
@@ -96,6 +99,15 @@ class System:
         ):
             return bool(answer.status == 200)
         return False
+
+
+def free_port() -> int:
+    """A port that nobody has, below those that the kernel gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as taken, suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
 
 
 def until(true: Callable[[], bool], deadline_s: float, what: str) -> None:
