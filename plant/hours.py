@@ -329,20 +329,13 @@ def _touched(row: Counts, hour: Counts, n_hours: int) -> _Touched:
 
 
 def _hashes(rows: Rows, found: Reading, touched: _Touched) -> list[bytes]:
-    """A digest of what each hour was computed from: times, intervals, values, oxygen, flags and states."""
+    """A digest of what each hour was computed from: times, intervals, values, oxygen, what counts and what stopped."""
     order, edges = touched.row, touched.edges
-    table = np.column_stack(
-        [
-            rows.sampled_at[order],
-            rows.interval_s[order],
-            found.value.view(np.int64)[order],
-            found.o2.view(np.int64)[order],
-            found.counted[order],
-            found.over_range[order],
-            rows.not_running[order],
-        ]
-    ).astype(np.int64)
+    said = rows.interval_s * 8 + found.counted + 2 * found.over_range + 4 * rows.not_running
+    table = np.empty((order.size, 4), dtype=np.int64)
+    for column, values in enumerate((rows.sampled_at, said, found.value.view(np.int64), found.o2.view(np.int64))):
+        table[:, column] = values[order]
     return [
-        hashlib.blake2b(table[edges[h] : edges[h + 1]].tobytes(), digest_size=16).digest()
-        for h in range(edges.size - 1)
+        hashlib.blake2b(table[edges[hour] : edges[hour + 1]].data, digest_size=16).digest()
+        for hour in range(edges.size - 1)
     ]
