@@ -8,24 +8,22 @@ Cancelling it anywhere is safe: what is not acknowledged comes again and is foun
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from psycopg_pool import AsyncConnectionPool
 
 from ingestor.intake import Incoming, Intake, Outcome
+from ingestor.notes import take_note
 from ingestor.subscriber import Delivery, Inbox, Subscriber
 from plant import topics
-from plant.errors import Unavailable, Undecodable
+from plant.errors import Unavailable
 from plant.retry import delay_s
 from plant.settings import Settings
-from store import intake as store_intake
 from store.heartbeat import beat
 from store.notify import wake_ups
 from store.pool import Connection, open_pool, transaction
@@ -122,73 +120,13 @@ async def _until_noted(intake: Intake, root: str, deliveries: Sequence[Delivery]
             async with transaction(intake.pool) as conn:
                 await intake.known.refresh(conn)
                 for delivery in deliveries:
-                    await _note(conn, intake, root, delivery.incoming)
+                    await take_note(conn, intake.known, root, delivery.incoming)
         except Unavailable as error:
             logger.warning("database_away", extra={"attempt": attempt, "reason": str(error)})
             await asyncio.sleep(delay_s(attempt, rng, ceiling_s=5.0))
             attempt += 1
         else:
             return
-
-
-async def _note(conn: Connection, intake: Intake, root: str, incoming: Incoming) -> None:
-    """An edge's state or its acknowledgement of an order. What cannot be read is said and dropped: it is no data."""
-    try:
-        speaker = topics.parse(root, incoming.topic)
-        site = intake.known.sites.get(speaker.site)
-        if site is None:
-            raise Undecodable(f"unknown site {speaker.site!r}")
-        document = _object(incoming.payload)
-        if speaker.kind == topics.STATE:
-            state = _state(document)
-            await store_intake.put_edge_state(conn, site.site_id, speaker.edge, state, incoming.received_at)
-        elif speaker.kind == topics.ORDER_ACK:
-            await store_intake.put_order_ack(conn, site.site_id, speaker.edge, **_order_ack(document))
-    except Undecodable as error:
-        logger.warning("message_refused", extra={"topic": incoming.topic, "reason": str(error)})
-
-
-def _object(payload: bytes) -> Mapping[str, Any]:
-    try:
-        document = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        raise Undecodable(f"not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise Undecodable("no JSON object")
-    return document
-
-
-def _state(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The documented fields of an edge's state, and nothing else of what it sent."""
-    if not isinstance(document.get("online"), bool):
-        raise Undecodable("online must be true or false")
-    state: dict[str, Any] = {"online": document["online"], "version": str(document.get("version", ""))[:64]}
-    state["version"] = "".join(c for c in state["version"] if c.isprintable())
-    for name in ("outbox", "oldest", "dropped"):
-        value = document.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 1 << 62):
-            raise Undecodable(f"{name} must be a whole number or null")
-        state[name] = value
-    return state
-
-
-def _order_ack(document: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        ack: dict[str, Any] = {
-            "order_id": str(document["order_id"])[:128],
-            "version": int(document["version"]),
-            "seen_at": datetime.fromisoformat(str(document["seen_at"])),
-            "seen_by": str(document["by"])[:128],
-        }
-    except (KeyError, ValueError, TypeError, OverflowError) as error:
-        raise Undecodable(f"order acknowledgement: {error!r}") from error
-    if ack["seen_at"].tzinfo is None or not 1 <= ack["version"] < 1 << 31:
-        raise Undecodable("order acknowledgement: seen_at needs an offset, version a whole number")
-    if not 1970 < ack["seen_at"].year < 2200:  # the database holds earlier times than Python can read back
-        raise Undecodable("order acknowledgement: seen_at is outside of the years 1971 to 2199")
-    if not (ack["order_id"].isprintable() and ack["seen_by"].isprintable()):
-        raise Undecodable("order acknowledgement: control characters")
-    return ack
 
 
 async def _release(settings: Settings, intake: Intake) -> None:
