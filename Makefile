@@ -3,10 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-BENCHMARKS := arithmetic storage
+BENCHMARKS := arithmetic storage ingest outbox stall edge
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench reference lock clean
+.PHONY: help install demo test chaos check format bench reference lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ demo: install ## the whole system on this machine, simulated; Ctrl-C leaves noth
 test: install ## everything: checks and all tests
 	$(MAKE) --no-print-directory check
 	$(BIN)/pytest
+
+chaos: install ## kill, cut, fill and mis-set everything, seed after seed (SEEDS=20, or one: SEED=7)
+	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),20)) \
+		$(if $(PROFILE),--profile $(PROFILE)) $(if $(BROKER),--broker $(BROKER)) $(if $(FAULTS),--faults $(FAULTS)) \
+		$(if $(KEEP),--keep $(KEEP))
 
 check: install ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

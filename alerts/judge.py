@@ -238,7 +238,7 @@ async def _hour_alerts(
             old = standing.get(verdict.key)
             if old is not None and old[0].verdict == Verdict.BREACHED:
                 gone.append(alert_id(series, micros(verdict.start)))
-    return await findings.apply(conn, found, of_months=False) + await findings.withdraw(conn, gone)
+    return await findings.apply(conn, found, copying=findings.ROWS) + await findings.withdraw(conn, gone)
 
 
 async def _end_hour_alerts(
@@ -306,7 +306,7 @@ async def _judge_months(
             if old is None or old[0].verdict != row.verdict:
                 moved.setdefault(pollutant, []).append(instant(start))
     await judging.write(conn, subject.stack_id, written)
-    opened = await findings.apply(conn, found, of_months=True)
+    opened = await findings.apply(conn, found, copying=findings.HOURS)
     done.breached_months += [row.alert_id for row in found]
     done.events += opened + await findings.withdraw(conn, gone)
     for pollutant, starts in sorted(moved.items()):

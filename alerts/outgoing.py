@@ -46,6 +46,7 @@ class _Link:
 
     up: bool = False
     reason: str = "not yet connected"
+    tries: int = 0  #: the nodes of a cluster are tried in turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ async def _keep_connected(deliverer: _Deliverer) -> None:
     link, attempt = deliverer.link, 0
     while True:
         try:
-            async with _client(deliverer.settings) as client, asyncio.TaskGroup() as tasks:
+            async with _client(deliverer.settings, link.tries) as client, asyncio.TaskGroup() as tasks:
                 link.up, link.reason, attempt = True, "", 0
                 logger.info("broker_connected", extra={"component": "outgoing"})
                 tasks.create_task(_watch(client), name="outgoing: watch the connection")
@@ -88,6 +89,7 @@ async def _keep_connected(deliverer: _Deliverer) -> None:
         await _note_unreachable(deliverer)
         await asyncio.sleep(delay_s(attempt, deliverer.rng))
         attempt += 1
+        link.tries += 1
 
 
 async def _watch(client: aiomqtt.Client) -> None:
@@ -173,8 +175,8 @@ def _address(site: str) -> str:
     return f"{site}/{topics.ORDERS}"
 
 
-def _client(settings: Settings) -> aiomqtt.Client:
-    address = broker_of(settings)
+def _client(settings: Settings, tries: int) -> aiomqtt.Client:
+    address = broker_of(settings).node(tries)
     tls = aiomqtt.TLSParameters(ca_certs=address.ca_file, certfile=address.cert_file, keyfile=address.key_file)
     return aiomqtt.Client(
         address.host,

@@ -19,6 +19,7 @@ from typing import Final
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
+from alerts.edges import keep_books
 from alerts.enforcement.opening import open_case_for_month
 from alerts.judge import Subject, judge_stack
 from plant.errors import Unavailable
@@ -26,7 +27,7 @@ from plant.packs import all_packs
 from plant.periods import instant
 from plant.retry import delay_s
 from plant.settings import Settings
-from store import findings, judging, retention
+from store import coverage, findings, judging, retention
 from store.heartbeat import beat
 from store.notify import wake_ups
 from store.pool import Connection, connect, transaction
@@ -56,6 +57,7 @@ class Stage:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_clock(), name="clock")
             tasks.create_task(self._keep_retention(), name="retention")
+            tasks.create_task(self._keep_books(), name="books")
             tasks.create_task(self._loop(("rejudge", "register"), POLL_S, self.judge_some), name="judge")
             tasks.create_task(self._loop(("event",), POLL_S, self.number_some), name="sequencer")
             tasks.create_task(self._beat(), name="beat")
@@ -181,6 +183,31 @@ class Stage:
             except (Unavailable, psycopg.OperationalError) as error:
                 logger.warning("retention_cut_short", extra={"reason": str(error)})
             await asyncio.sleep(RETENTION_POLL_S)
+
+    async def _keep_books(self) -> None:
+        """While leading, fold the books at each tick and judge what is missing in them; beside the clock, too."""
+        while True:
+            await self._leads.wait()
+            try:
+                while await self.fold_some():
+                    pass
+                while await self.note_missing():
+                    pass
+            except Unavailable as error:
+                logger.warning("books_cut_short", extra={"reason": str(error)})
+            await asyncio.sleep(self.settings.tick_s)
+
+    async def fold_some(self) -> bool:
+        """Fold and judge the books as of the newest tick; whether there is more to fold."""
+        async with transaction(self.pool) as conn:
+            now = await judging.newest_tick(conn)
+            return now is not None and await keep_books(conn, now=now)
+
+    async def note_missing(self) -> int:
+        """Count what is missing of hours that ended at some sites; how many."""
+        async with transaction(self.pool) as conn:
+            now = await judging.newest_tick(conn)
+            return 0 if now is None else await coverage.note_missing(conn, now=now)
 
     async def _beat(self) -> None:
         while True:

@@ -16,7 +16,7 @@ from api import errors
 from api.context import Context
 from api.feed import Feed
 from api.routes import about, alerts, books, cases, health, live, marks, metrics, pages, sites, stacks
-from api.schemas import Problem
+from api.schemas.common import Problem
 from plant.settings import Settings
 from store.pool import open_pool
 

@@ -9,9 +9,9 @@ from fastapi import Depends, Request
 from psycopg_pool import AsyncConnectionPool
 
 from alerts.enforcement.signing import Signer
+from api.exposition import BookMetrics
 from api.feed import Feed
 from plant.settings import Settings
-from store.health import RowCount
 from store.pool import Connection
 
 
@@ -21,7 +21,7 @@ class Context:
     pool: AsyncConnectionPool[Connection]
     feed: Feed
     signer: Signer | None  #: None where this installation signs no orders
-    row_count: RowCount = field(default_factory=RowCount)
+    book_metrics: BookMetrics = field(default_factory=BookMetrics)
 
 
 def _context_of(request: Request) -> Context:

@@ -26,13 +26,19 @@ def commit() -> str:
         return "unknown"
 
 
-def publish(figures: Mapping[str, Any], about: str) -> None:
-    """Print *figures*: for a person, or with `--json` as one object on the last line."""
-    parser = argparse.ArgumentParser(description=about)
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """A parser that knows `--json`; a benchmark adds what it can be asked for beside it."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
-    as_json = parser.parse_args().json
+    return parser
+
+
+def publish(figures: Mapping[str, Any], about: str | None = None, *, as_json: bool | None = None) -> None:
+    """Print *figures*: for a person, or as one object on the last line. Without *as_json* the command line decides."""
+    if as_json is None:
+        as_json = arguments(about).parse_args().json
     told = {"machine": machine(), "commit": commit(), **figures}
-    print(json.dumps(told) if as_json else "\n".join(f"{key:>16}  {value}" for key, value in told.items()))
+    print(json.dumps(told) if as_json else "\n".join(f"{key:>28}  {value}" for key, value in told.items()))
 
 
 def _git(*args: str) -> str:

@@ -8,37 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import secrets
-import subprocess
-import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from alerts.stage import Stage
+from benchmarks import servers
 from benchmarks.report import publish
 from ingestor.intake import Incoming, Intake
 from plant import topics
 from plant.settings import Settings
-from stackwatch.local.folder import DataFolder, remove, resolved
-from stackwatch.local.ports import Ports
-from stackwatch.local.postgres import Postgres
 from store import judging
 from store.migrate import migrate
 from store.pool import Connection, open_pool, transaction
 from store.register import import_register
 
-SCRIPT: Final = Path(__file__).resolve().parents[1] / "deploy/local/timescaledb.sh"
 ROOT: Final = "bench/v1"
 #: A whole day, so that it fills one chunk; a recent one, so that no policy packs it before it is measured.
 START: Final = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
@@ -53,7 +43,6 @@ COUNTRY: Final = 25_000  # stacks
 POLLUTANTS: Final = 3
 RAW_YEARS: Final = 1
 RECORD_YEARS: Final = 5
-QUICK: Final = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "4GB"}
 
 #: What a table takes with its indexes and what it stores apart; a hypertable's are its chunks'.
 _SIZE: Final = {
@@ -166,19 +155,13 @@ def quiet_days(rng: random.Random) -> Iterator[tuple[datetime, bytes]]:
         yield at + timedelta(days=1), a_frame(100_000 + day, at, 24, 3600, rng)
 
 
-async def measure(admin_url: str) -> dict[str, Any]:
+def measured(admin_url: str) -> dict[str, Any]:
     """Figures of the server at *admin_url*, in a database that is dropped afterwards."""
-    name = f"storage_{secrets.token_hex(6)}"
-    async with await psycopg.AsyncConnection.connect(admin_url, autocommit=True) as admin:
-        await admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
-        try:
-            head, _, _ = admin_url.rpartition("/")
-            return await _measure(f"{head}/{name}")
-        finally:
-            await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with servers.a_database(admin_url) as url:
+        return asyncio.run(measure(url))
 
 
-async def _measure(url: str) -> dict[str, Any]:
+async def measure(url: str) -> dict[str, Any]:
     await migrate(url)
     async with open_pool(url, name="bench") as pool:
         async with transaction(pool) as conn:
@@ -254,47 +237,11 @@ async def _one(conn: psycopg.AsyncConnection, query: str, *values: Any) -> int:
     return int(row[0])
 
 
-@contextmanager
-def embedded() -> Iterator[str]:
-    path = resolved(Path(tempfile.mkdtemp(prefix="stackwatch-bench-")))
-    folder = DataFolder(path)
-    try:
-        with folder.locked(), Ports() as ports:
-            postgres = Postgres.on(folder, port=ports.take(25_432), settings=QUICK)
-            try:
-                asyncio.run(postgres.start(lambda: None))
-                yield postgres.url
-            finally:
-                if postgres.child is not None:
-                    asyncio.run(postgres.child.stop())
-    finally:
-        remove(path)
-
-
-@contextmanager
-def timescaledb() -> Iterator[str | None]:
-    """The address of a TimescaleDB; None where none can be had."""
-    given = os.environ.get("STACKWATCH_BENCH_DATABASE_URL")
-    if given or os.geteuid() != 0 or not Path("/etc/debian_version").exists():
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="stackwatch-bench-") as data, Ports() as ports:
-        where = ["--data", data]
-        settings = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
-        try:
-            port = str(ports.take(25_532))
-            yield subprocess.run(
-                [SCRIPT, "start", *where, "--port", port, *settings], check=True, stdout=subprocess.PIPE, text=True
-            ).stdout.strip()
-        finally:
-            subprocess.run([SCRIPT, "stop", *where], check=True)
-
-
 def main() -> None:
-    with embedded() as url:
-        plain = asyncio.run(measure(url))
-    with timescaledb() as url_or_none:
-        real = None if url_or_none is None else asyncio.run(measure(url_or_none))
+    with servers.database_server(servers.POSTGRESQL, servers.QUICK) as server:
+        plain = measured(server.url)
+    with servers.timescaledb_or_none(servers.QUICK) as url_or_none:
+        real = None if url_or_none is None else measured(url_or_none)
     told = real or plain
     figures = {
         "bytes_per_row_raw": told["bytes_per_row_raw"],

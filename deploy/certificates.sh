@@ -58,8 +58,9 @@ server)
         *) names="$names,DNS:$name" ;;
         esac
     done
+    # Nodes of a cluster are each other's clients too.
     sign broker "/CN=$1" "subjectAltName=${names#,}
-extendedKeyUsage=serverAuth"
+extendedKeyUsage=serverAuth,clientAuth"
     ;;
 client)
     [ $# -ge 1 ] || fail "client: name the identities, such as SITE or SITE.EDGE"

@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from plant.broker import BrokerAddress
 from plant.errors import Unavailable
+from plant.network_thread import end_thread
 from plant.retry import delay_s
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ Handler = Callable[[bytes], None]
 
 _CONNECT_TIMEOUT_S: Final = 5.0
 _KEEPALIVE_S: Final = 15  # a half-open connection is noticed within 1.5 of it
+_ASK_AGAIN_S: Final = 5.0  # for a subscription that was refused
+_RETAINED_EVERY_S: Final = 300.0  # what is retained, the orders above all, is asked for again
 _STABLE_S: Final = 10.0  # a connection that lasted so long ends the growing of delays
 
 
@@ -57,7 +60,10 @@ class Link:
         self._address = address
         self._client_id = client_id
         self._rng = rng
+        # The edges of a country must not all begin at the node that is written first.
+        self._node = rng.randrange(len(address.nodes))
         self._will = will
+        self._refused = False  # whether a subscription of this connection was
         self._max_unacknowledged = max_unacknowledged
         self._handlers: dict[str, Handler] = {}
         self._listeners: list[Callable[[], None]] = []
@@ -135,18 +141,17 @@ class Link:
         ready: asyncio.Future[None] = loop.create_future()
         lost: asyncio.Future[None] = loop.create_future()
         client = self._new_client(loop, ready, lost)
+        address, self._node = self._address.node(self._node), self._node + 1
         try:
-            await self._connect(client)
+            await self._connect(client, address)
             client.loop_start()
             async with asyncio.timeout(2 * _CONNECT_TIMEOUT_S):
                 await ready
             self._client = client
             self.connections += 1
-            for topic in self._handlers:
-                client.subscribe(topic, qos=1)
-            logger.info("broker_connected", extra={"host": self._address.host, "port": self._address.port})
+            logger.info("broker_connected", extra={"host": address.host, "port": address.port})
             self._changed()
-            await lost
+            await self._stay(client, lost)
         except TimeoutError as error:
             raise Unavailable("the broker did not answer") from error
         finally:
@@ -158,7 +163,25 @@ class Link:
                     answer.set_exception(Unavailable("the connection to the broker was lost"))
             self._changed()
             client.disconnect()
-            await asyncio.to_thread(client.loop_stop)
+            await asyncio.to_thread(end_thread, client)
+
+    async def _stay(self, client: mqtt.Client, lost: asyncio.Future[None]) -> None:
+        """Subscribe until the connection is lost: soon again where it was refused, and now and then in any case.
+
+        A cluster that elects a leader refuses for a moment, or grants and then says nothing of what it retains.
+        """
+        asked_at, self._refused = float("-inf"), False
+        while not lost.done():
+            if self._refused or time.monotonic() - asked_at >= _RETAINED_EVERY_S:
+                asked_at, self._refused = time.monotonic(), False
+                for topic in self._handlers:
+                    client.subscribe(topic, qos=1)
+            await asyncio.wait([lost], timeout=_ASK_AGAIN_S)
+        lost.result()
+
+    def _subscription_refused(self, reason: str) -> None:
+        self._refused = True
+        logger.error("subscription_refused", extra={"reason": reason})
 
     def _new_client(
         self, loop: asyncio.AbstractEventLoop, ready: asyncio.Future[None], lost: asyncio.Future[None]
@@ -194,7 +217,7 @@ class Link:
         def subscribed(_client: Any, _data: Any, _mid: Any, codes: Any, _properties: Any) -> None:
             for code in codes:
                 if code.is_failure:
-                    logger.error("subscription_refused", extra={"reason": str(code)})
+                    hand_over(self._subscription_refused, str(code))
 
         client.on_connect = connected
         client.on_disconnect = disconnected
@@ -203,9 +226,7 @@ class Link:
         client.on_message = lambda _client, _data, message: hand_over(self._received, message.topic, message.payload)
         return client
 
-    async def _connect(self, client: mqtt.Client) -> None:
-        address = self._address
-
+    async def _connect(self, client: mqtt.Client, address: BrokerAddress) -> None:
         def connect() -> None:
             if address.tls:
                 client.tls_set(address.ca_file, address.cert_file, address.key_file)

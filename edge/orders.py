@@ -14,7 +14,6 @@ import binascii
 import contextlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from typing import Any, Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from edge.keeping import write_whole
 from edge.link import Link
 from edge.waiting import set_within
 from plant import topics, wire
@@ -89,11 +89,11 @@ def read_orders(payload: bytes, *, key: Ed25519PublicKey, site: str, known: Orde
         key.verify(signature, body.encode())
     except InvalidSignature:
         raise RejectedOrders("the signature does not fit") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RejectedOrders(f"no signed list of orders: {error!r}") from error
     try:
         listed = _list_from(json.loads(body), body)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise RejectedOrders(f"the signed body is no list of orders: {error!r}") from error
     if listed.site != site:
         raise RejectedOrders(f"the list is for site {listed.site!r}")
@@ -119,6 +119,8 @@ class Orders:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.rejected = 0
+        self.last_rejection: str | None = None  #: why the last of them was
+        self.last_rejected_at: datetime | None = None
         self._link = link
         self._site = site
         self._edge = edge
@@ -150,11 +152,20 @@ class Orders:
         """The orders in force as far as this edge knows."""
         return self._current
 
-    def follow(self, follower: Callable[[OrderList], None]) -> None:
-        """Call *follower* with the list that is known, if any, and in the event loop with each that is news."""
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the broker has our answer to the current list."""
+        return self._acked
+
+    def follow(self, follower: Callable[[OrderList], None]) -> Callable[[], None]:
+        """Call *follower* with the list that is known, if any, and in the event loop with each that is news.
+
+        Call what is returned to end that.
+        """
         self._followers.append(follower)
         if self._current.version > 0:
             follower(self._current)
+        return lambda: self._followers.remove(follower)
 
     async def version_reached(self, version: int, *, deadline_s: float) -> OrderList:
         """Wait until the list has at least *version*; `Unavailable` when it has not in time."""
@@ -171,6 +182,7 @@ class Orders:
             listed = read_orders(payload, key=self._key, site=self._site, known=self._current)
         except RejectedOrders as error:
             self.rejected += 1
+            self.last_rejection, self.last_rejected_at = str(error), self._now()
             logger.error("orders_rejected", extra={"site": self._site, "reason": str(error)})
             return
         if listed.body == self._current.body:
@@ -181,7 +193,7 @@ class Orders:
             "orders_changed",
             extra={"site": self._site, "version": listed.version, "orders": len(listed.orders)},
         )
-        for follower in self._followers:
+        for follower in tuple(self._followers):
             follower(listed)
         self._wake.set()
         changed, self._changed = self._changed, asyncio.Event()
@@ -217,7 +229,7 @@ class Orders:
             acked = bool(kept["acked"])
         except FileNotFoundError:
             return nothing, True, self._now()
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             # Written whole or not at all: a person changed it. The broker holds the list; its age guard is lost.
             logger.error("order_memory_unreadable", extra={"path": str(self._memory), "reason": repr(error)})
             return nothing, True, self._now()
@@ -227,7 +239,7 @@ class Orders:
         seen_at = self._seen_at.isoformat()
         text = json.dumps({"body": self._current.body, "acked": self._acked, "seen_at": seen_at})
         try:
-            _write_whole(self._memory, text)
+            write_whole(self._memory, text)
         except OSError as error:
             logger.error("order_memory_not_written", extra={"path": str(self._memory), "reason": str(error)})
 
@@ -273,14 +285,3 @@ def _time(value: Any) -> datetime | None:
     if moment.tzinfo is None:
         raise ValueError(f"time {value!r} has no offset")
     return moment
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Replace *path* so that a crash leaves the old text or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    with beside.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

@@ -4,6 +4,10 @@ One SQLite file is the whole memory of an edge: its session, its sequence number
 and the positions of the sources that filled it, written in the same transaction as the frames. A lost
 file is a new session. Sending is the publisher's work; nothing here knows a broker.
 
+Two bounds. *Bytes*: at this one the policy decides whether the oldest frames go or nothing new is taken. *Age*: what
+is older goes under either policy. Age is counted in time that this file was open, on a clock that is never set: an edge
+whose clock jumps a year ahead, or that lay switched off, loses nothing by it.
+
 A full disk is a bound like the one that was asked for, and the policy holds for it. Letting go of frames needs room
 on the disk too, so some is set aside (`edge.reserve`) for the time when there is none.
 
@@ -13,6 +17,7 @@ The methods block for as long as the disk takes and may be called from any threa
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import secrets
 import sqlite3
@@ -24,40 +29,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from edge.outbox_file import OutboxUnusable, open_file
 from edge.reserve import Reserve
 from plant import wire
-from plant.errors import PlantError, Unavailable
+from plant.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
 Policy = Literal["drop_oldest", "refuse"]
 POLICIES: Final[tuple[Policy, ...]] = ("drop_oldest", "refuse")
 DEFAULT_MAX_BYTES: Final = 1 << 30
+DEFAULT_MAX_AGE_S: Final = 400 * 86_400.0  # a year and the month that is judged after it
+_LAST: Final = (1 << 63) - 1
+_EVERYTHING: Final = ((1, _LAST),)
 
-_VERSION: Final = 1
-_BUSY_S: Final = 2.0  # a predecessor that was just told to stop may still be closing
 _TIGHT: Final = 15 / 16  # of what a full disk held is kept, so that pages that are partly used matter less
-_FRAME_OVERHEAD: Final = 64  # what a frame's other columns and its place in a page cost, about
-_TABLES: Final = """
-CREATE TABLE book (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    session TEXT NOT NULL,
-    next_seq INTEGER NOT NULL,
-    made INTEGER NOT NULL,     -- rows of this session, dropped ones included
-    dropped INTEGER NOT NULL,  -- rows that the bound cost
-    refused INTEGER NOT NULL   -- rows that a receipt refused
-);
-CREATE TABLE frame (
-    seq INTEGER PRIMARY KEY,
-    rows INTEGER NOT NULL,
-    rows_before INTEGER NOT NULL,
-    dropped_before INTEGER NOT NULL,
-    sent_at INTEGER NOT NULL,
-    oldest INTEGER,
-    body BLOB NOT NULL
-);
-CREATE TABLE position (source TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+_FRAME_OVERHEAD: Final = 72  # what a frame's other columns and its place in a page cost, about
 
 
 class OutboxFull(Unavailable):
@@ -66,10 +53,6 @@ class OutboxFull(Unavailable):
 
 class _DiskFull(Unavailable):
     """There is no room on the disk; nothing was kept, and the reserve was given up."""
-
-
-class OutboxUnusable(PlantError):
-    """The file is no outbox, or another process holds it. A person must look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +101,8 @@ class Outbox:
     """The frames of one edge that wait for a receipt.
 
     `drop_oldest` makes room by giving up the oldest frames, `refuse` raises `OutboxFull`; every row that is
-    lost is counted. `on_append` is called, from the appending thread, when frames were added.
+    lost is counted. `on_append` is called, from the appending thread, when frames were added. *monotonic_s* is the
+    clock of ages; *clock_ms* only says `sent_at`.
     """
 
     def __init__(
@@ -127,13 +111,16 @@ class Outbox:
         *,
         ids: Callable[[], str] = new_session,
         clock_ms: Callable[[], int] = wall_clock_ms,
+        monotonic_s: Callable[[], float] = time.monotonic,
         max_bytes: int = DEFAULT_MAX_BYTES,
+        max_age_s: float = DEFAULT_MAX_AGE_S,
         policy: Policy = "drop_oldest",
     ) -> None:
         if policy not in POLICIES:
             raise ValueError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}")
         self.path = path
         self.max_bytes = max_bytes
+        self.max_age_s = max_age_s
         self.policy = policy
         self.on_append: Callable[[], None] | None = None
         self._ids = ids
@@ -143,16 +130,20 @@ class Outbox:
         self._frames = self._rows = self._bytes = 0
         self._fits: int | None = None  #: bytes that a full disk holds, while it is full
         self._clock_ms = clock_ms
+        self._monotonic_s = monotonic_s
+        self._opened_s = monotonic_s()
+        self._ran_before_ms = 0
         self._lock = threading.RLock()
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._reserve = Reserve(path.with_name(path.name + ".reserve"))
-        self._db = _open(path)
+        self._db = open_file(path, ids)
         try:
-            self._begin_or_resume()
+            self._load()
+            self._opened_seq = self._next_seq  #: what this process keeps has this number or a higher one
+            self._ran_before_ms = self._db.execute("SELECT ran_ms FROM book").fetchone()[0]
             self._reserve.keep()
         except sqlite3.Error as error:
             self._db.close()
-            raise OutboxUnusable(f"outbox {path} cannot be begun: {error}") from error
+            raise OutboxUnusable(f"outbox {path} cannot be read: {error}") from error
         except BaseException:
             self._db.close()
             raise
@@ -171,6 +162,12 @@ class Outbox:
     def session(self) -> str:
         with self._lock:
             return self._session
+
+    @property
+    def next_seq(self) -> int:
+        """The number that the next frame gets."""
+        with self._lock:
+            return self._next_seq
 
     def append(self, columns: Mapping[str, Any], rows: int) -> int:
         """Keep one frame and return its sequence number; on disk when this returns."""
@@ -238,39 +235,49 @@ class Outbox:
         with self._transaction():
             self._db.execute("DELETE FROM position WHERE source = ?", (source,))
 
-    def pending(self, after: int, limit: int) -> list[Frame]:
-        """The next frames above sequence number *after*, in order."""
+    def let_go_of_old(self) -> int:
+        """Drop the frames that are older than the bound, and note how old the others are; how many rows went."""
+        with self._transaction():
+            bound = self._ran_ms() - int(self.max_age_s * 1000)
+            query = "SELECT seq, rows, length(body) FROM frame WHERE kept_ms < ? ORDER BY seq"
+            # `kept_ms` rises with `seq`: the first that is young enough ends the search.
+            low = self._db.execute("SELECT kept_ms FROM frame ORDER BY seq LIMIT 1").fetchone()
+            if low is None or low[0] >= bound:
+                return 0
+            return self._drop({seq: (rows, size) for seq, rows, size in self._db.execute(query, (bound,))}, "age")
+
+    def pending(self, after: int, limit: int, *, through: int = _LAST) -> list[Frame]:
+        """The next frames above sequence number *after* and up to *through*, in order."""
         with self._lock:
             session, low = self._session, self._low()
             found = self._db.execute(
                 "SELECT seq, rows, rows_before, dropped_before, sent_at, body FROM frame"
-                " WHERE seq > ? ORDER BY seq LIMIT ?",
-                (after, limit),
+                " WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+                (after, through, limit),
             ).fetchall()
         return [_frame(session, low, *row) for row in found]
 
     def frame(self, seq: int) -> Frame | None:
         """The frame *seq*, or None when it waits no longer."""
-        found = self.pending(seq - 1, 1)
-        return found[0] if found and found[0].seq == seq else None
+        found = self.pending(seq - 1, 1, through=seq)
+        return found[0] if found else None
 
-    def settle(self, receipt: wire.Receipt, *, sent_through: int | None = None) -> Settled:
+    def settle(self, receipt: wire.Receipt, *, sent: Iterable[tuple[int, int]] = _EVERYTHING) -> Settled:
         """Let go of the frames that *receipt* covers.
 
-        *sent_through* is the highest sequence number published since the process started: a frame that was
+        *sent*: (first, last) of the numbers that were published since the process started. A frame that was
         never published cannot be settled, whatever a receipt says that the broker kept from an earlier life of
-        this disk. A receipt for numbers that were never given shows that an older copy of the file was put
-        back: what waits is then sent under a new session.
+        this disk. A receipt for numbers that were never given, or given since the file was opened and never
+        published, shows that an older copy of the file was put back: what waits is then sent under a new session.
         """
         nothing = Settled(0, 0, ())
         with self._transaction():
             if receipt.session != self._session:
                 return nothing
-            if max(receipt.through, *receipt.also, 0) >= self._next_seq:
+            covered = self._covered(receipt, sent)
+            if max(receipt.through, *receipt.also, 0) >= self._next_seq or self._put_back(receipt, covered):
                 self._renew()
                 return nothing
-            ceiling = self._next_seq - 1 if sent_through is None else sent_through
-            covered = self._covered(receipt, ceiling)
             refused = tuple(item for item in receipt.refused if item.get("seq") in covered)
             refused_rows = sum(len(item.get("rows") or ()) or covered[int(item["seq"])][0] for item in refused)
             self._refused += refused_rows
@@ -308,19 +315,6 @@ class Outbox:
         lowest = self._db.execute("SELECT min(seq) FROM frame").fetchone()[0]
         return self._next_seq if lowest is None else int(lowest)
 
-    def _begin_or_resume(self) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._db.execute("BEGIN IMMEDIATE")
-            for statement in _TABLES.split(";"):
-                self._db.execute(statement)
-            self._db.execute("INSERT INTO book VALUES (1, ?, 1, 0, 0, 0)", (self._ids(),))
-            self._db.execute(f"PRAGMA user_version = {_VERSION}")
-            self._db.execute("COMMIT")
-        elif version != _VERSION:
-            raise OutboxUnusable(f"{self.path} was written by another version of stackwatch (format {version})")
-        self._load()
-
     def _load(self) -> None:
         book = self._db.execute("SELECT session, next_seq, made, dropped, refused FROM book").fetchone()
         self._session, self._next_seq, self._made, self._dropped, self._refused = book
@@ -335,8 +329,8 @@ class Outbox:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
                 self._db.execute(
-                    "UPDATE book SET session = ?, next_seq = ?, made = ?, dropped = ?, refused = ?",
-                    (self._session, self._next_seq, self._made, self._dropped, self._refused),
+                    "UPDATE book SET session = ?, next_seq = ?, made = ?, dropped = ?, refused = ?, ran_ms = ?",
+                    (self._session, self._next_seq, self._made, self._dropped, self._refused, self._ran_ms()),
                 )
                 self._db.execute("COMMIT")
             except BaseException as error:
@@ -375,8 +369,8 @@ class Outbox:
         times = columns.get("sampled_at")
         oldest = min((t for t in times if isinstance(t, int)), default=None) if isinstance(times, list) else None
         self._db.execute(
-            "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (seq, rows, self._made, self._dropped, self._clock_ms(), oldest, body),
+            "INSERT INTO frame VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (seq, rows, self._made, self._dropped, self._clock_ms(), oldest, body, self._ran_ms()),
         )
         self._next_seq += 1
         self._made += rows
@@ -401,19 +395,33 @@ class Outbox:
             freed += length + _FRAME_OVERHEAD
             if self._bytes - freed + size <= bound:
                 break
+        self._drop(gone, "bytes")
+
+    def _drop(self, gone: Mapping[int, tuple[int, int]], bound: str) -> int:
+        """Give up the frames *gone* by their number (rows, bytes); how many rows that costs."""
         self._delete(gone)
         lost = sum(rows for rows, _ in gone.values())
         self._dropped += lost
-        logger.error("outbox_overflowed", extra={"dropped_rows": lost, "dropped_frames": len(gone)})
+        fields = {"bound": bound, "dropped_rows": lost, "dropped_frames": len(gone)}
+        logger.error("outbox_overflowed", extra=fields)
+        return lost
 
-    def _covered(self, receipt: wire.Receipt, ceiling: int) -> dict[int, tuple[int, int]]:
-        also = [seq for seq in receipt.also if receipt.through < seq <= ceiling]
-        found = self._db.execute(
-            "SELECT seq, rows, length(body) FROM frame WHERE seq <= ?", (min(receipt.through, ceiling),)
-        ).fetchall()
-        for seq in also:
-            found += self._db.execute("SELECT seq, rows, length(body) FROM frame WHERE seq = ?", (seq,)).fetchall()
+    def _ran_ms(self) -> int:
+        return self._ran_before_ms + int((self._monotonic_s() - self._opened_s) * 1000)
+
+    def _covered(self, receipt: wire.Receipt, sent: Iterable[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+        also = json.dumps([seq for seq in receipt.also if seq > receipt.through])
+        held = "SELECT seq, rows, length(body) FROM frame WHERE seq BETWEEN ? AND ?"
+        found = []
+        for first, last in sent:
+            found += self._db.execute(held, (first, min(last, receipt.through))).fetchall()
+            listed = f"{held} AND seq IN (SELECT value FROM json_each(?))"
+            found += self._db.execute(listed, (max(first, receipt.through + 1), last, also)).fetchall()
         return {seq: (rows, length) for seq, rows, length in found}
+
+    def _put_back(self, receipt: wire.Receipt, covered: Mapping[int, object]) -> bool:
+        """Whether *receipt* is for a frame that was kept since the file was opened and was never sent."""
+        return not self._covered(receipt, [(self._opened_seq, _LAST)]).keys() <= covered.keys()
 
     def _delete(self, gone: Mapping[int, tuple[int, int]]) -> None:
         self._db.executemany("DELETE FROM frame WHERE seq = ?", [(seq,) for seq in gone])
@@ -432,24 +440,7 @@ class Outbox:
             )
             self._made += rows
         self._next_seq = len(held) + 1
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
-    try:
-        # Exclusive: two agents on one file would give the same numbers twice. The lock dies with its process.
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA journal_size_limit = 16777216")
-        db.execute("BEGIN IMMEDIATE")
-        db.execute("COMMIT")
-    except sqlite3.Error as error:
-        db.close()
-        busy = "locked" in str(error)
-        why = "another process is using it" if busy else str(error)
-        raise OutboxUnusable(f"outbox {path} cannot be opened: {why}") from error
-    return db
+        self._opened_seq = 1
 
 
 def _frame(

@@ -15,15 +15,15 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from edge.link import Link, Will
-from edge.outbox import Outbox
+from edge.outbox import Frame, Outbox
 from edge.waiting import set_within
-from edge.window import DEFAULT_RESEND_AFTER_S, DEFAULT_SIZE, Window
+from edge.window import DEFAULT_DRAIN_ROWS_PER_S, DEFAULT_RESEND_AFTER_S, DEFAULT_SIZE, Lane, Window
 from plant import topics, wire
 from plant.errors import Unavailable, Undecodable
 
@@ -32,6 +32,11 @@ logger = logging.getLogger(__name__)
 STATE_EVERY_S: Final = 30.0
 _RECEIPTS_HELD: Final = 256  # each is cumulative: the older ones only add their reasons
 _RETRY_S: Final = 1.0
+_RECEIPT_WITHIN_S: Final = 1.0
+"""A broker gives the retained receipt at once. What it says is heard before the first frame leaves: it may show that an
+older copy of the outbox was put back, whose numbers are then not used again."""
+_READ_FRAMES: Final = 8  # at a time: what came meanwhile is looked at between them
+_AGED_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,7 @@ class PublisherStats:
     settled_frames: int
     settled_rows: int
     refused_rows: int
+    receipt_age_s: float | None  #: since a receipt of this session came; None before the first
 
 
 def will(root: str, site: str, edge: str, version: str) -> Will:
@@ -65,20 +71,30 @@ class Publisher:
         version: str,
         window: int = DEFAULT_SIZE,
         resend_after_s: float = DEFAULT_RESEND_AFTER_S,
+        drain_rows_per_s: float = DEFAULT_DRAIN_ROWS_PER_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.outbox = outbox
+        self.describe: Callable[[], Mapping[str, Any]] = dict  #: what else the retained state says: small, JSON
         self._link = link
         self._data_topic = topics.data(root, site, edge)
         self._state_topic = topics.state(root, site, edge)
         self._version = version
         self._clock_s = clock_s
-        self._window = Window(window, resend_after_s=resend_after_s)
+        self._window = Window(
+            window,
+            next_seq=outbox.next_seq,
+            resend_after_s=resend_after_s,
+            drain_rows_per_s=drain_rows_per_s,
+        )
         self._receipts: deque[wire.Receipt] = deque(maxlen=_RECEIPTS_HELD)
         self._connection = 0
         self._settling = False  # the outbox is ahead of our own counts
         self._session = outbox.session
         self._state_due_s = 0.0
+        self._silent_until_s: float | None = None if outbox.next_seq > 1 else float("-inf")
+        self._aged_due_s = float("-inf")
+        self._receipt_s: float | None = None
         self._sent = self._settled_frames = self._settled_rows = self._refused_rows = 0
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
@@ -111,7 +127,24 @@ class Publisher:
             settled_frames=self._settled_frames,
             settled_rows=self._settled_rows,
             refused_rows=self._refused_rows,
+            receipt_age_s=None if self._receipt_s is None else self._clock_s() - self._receipt_s,
         )
+
+    def check(self) -> None:
+        """Raise what ended the publisher or its link, if anything did."""
+        self._link.check()
+        if self._task is not None and self._task.done():
+            self._task.result()
+
+    def tell_state(self) -> None:
+        """Publish the retained state soon: something in it has changed."""
+        self._state_due_s = 0.0
+        self._wake.set()
+
+    def drain_at(self, rows_per_s: float) -> None:
+        """Let a backlog leave at another rate from now on."""
+        self._window.drain_at(rows_per_s)
+        self._wake.set()
 
     async def drained(self, deadline_s: float) -> None:
         """Wait until a receipt covers everything in the outbox; `Unavailable` when it does not in time."""
@@ -148,37 +181,63 @@ class Publisher:
     async def _work(self) -> float:
         """Do everything that is due; how long there is nothing more to do. [s]"""
         self._link.check()
+        self._window.kept(self.outbox.next_seq, self._clock_s())
+        await self._let_go_of_old()
         if not self._link.connected:
             return STATE_EVERY_S
         if self._link.connections != self._connection:
             self._connection = self._link.connections
             self._window.reconnected()
             self._state_due_s = 0.0
+            if self._silent_until_s is None:
+                self._silent_until_s = self._clock_s() + _RECEIPT_WITHIN_S
         await self._settle()
-        await self._send()
+        silent_s = (self._silent_until_s or 0.0) - self._clock_s()
+        if silent_s <= 0:
+            await self._send()
         now_s = self._clock_s()
         if now_s >= self._state_due_s:
             self._link.publish(self._state_topic, self._state(online=True), retain=True)
             self._state_due_s = now_s + STATE_EVERY_S
-        again_s = self._window.due_in_s(now_s)
+        again_s = silent_s if silent_s > 0 else self._window.due_in_s(now_s)
         return min(STATE_EVERY_S, again_s) if again_s is not None else STATE_EVERY_S
+
+    async def _let_go_of_old(self) -> None:
+        if self._clock_s() >= self._aged_due_s:
+            await asyncio.to_thread(self.outbox.let_go_of_old)
+            self._aged_due_s = self._clock_s() + _AGED_EVERY_S
 
     async def _send(self) -> None:
         self._window.drop_below(self.outbox.low)
         for seq in self._window.due(self._clock_s()):
             frame = await asyncio.to_thread(self.outbox.frame, seq)
             if frame is not None:
-                self._publish(seq, frame.payload)
-        while self._window.room > 0 and not self._receipts:
-            frames = await asyncio.to_thread(self.outbox.pending, self._window.cursor, min(8, self._window.room))
-            if not frames or not all(self._publish(frame.seq, frame.payload) for frame in frames):
+                self._publish(frame)
+        while not self._receipts and (lane := self._window.next_lane(self._clock_s())):
+            if not await self._send_of(lane):
                 return
+            self._window.kept(self.outbox.next_seq, self._clock_s())
 
-    def _publish(self, seq: int, payload: bytes) -> bool:
-        if not self._link.publish(self._data_topic, payload):
+    async def _send_of(self, lane: Lane) -> bool:
+        """Publish the next few frames of *lane*; False when the link takes no more."""
+        asked = min(_READ_FRAMES, lane.most)
+        frames = await asyncio.to_thread(self.outbox.pending, lane.after, asked, through=lane.through)
+        for frame in frames:
+            if self._window.under_way(frame.seq):  # it left as live
+                self._window.passed(lane, frame.seq)
+            elif not lane.live and self._window.paced(self._clock_s()):
+                return True
+            elif not self._publish(frame, lane):
+                return False
+        if len(frames) < asked:
+            self._window.passed(lane, lane.through)
+        return True
+
+    def _publish(self, frame: Frame, lane: Lane | None = None) -> bool:
+        if not self._link.publish(self._data_topic, frame.payload):
             return False
         self._sent += 1
-        self._window.sent(seq, self._clock_s())
+        self._window.sent(frame.seq, frame.rows, self._clock_s(), lane)
         return True
 
     async def _settle(self) -> None:
@@ -189,7 +248,7 @@ class Publisher:
             return
         self._settling = True
         try:
-            settled = await asyncio.to_thread(self.outbox.settle, receipt, sent_through=self._window.sent_through)
+            settled = await asyncio.to_thread(self.outbox.settle, receipt, sent=self._window.sent_ever)
         except Unavailable:
             self._receipts.extendleft(reversed(taken))
             raise
@@ -197,10 +256,11 @@ class Publisher:
             self._settling = False
         if self.outbox.session != self._session:
             self._session = self.outbox.session
-            self._window.renumbered()
+            self._window.renumbered(self.outbox.next_seq)
             self._announce()
             return
         self._window.receipted(receipt, self._clock_s())
+        self._receipt_s = self._clock_s()
         self._settled_frames += settled.frames
         self._settled_rows += settled.rows
         self._refused_rows += settled.refused_rows
@@ -217,6 +277,7 @@ class Publisher:
         except Undecodable as error:
             logger.warning("receipt_undecodable", extra={"reason": str(error)})
             return
+        self._silent_until_s = float("-inf")
         self._wake.set()
 
     def _state(self, *, online: bool) -> bytes:
@@ -227,6 +288,7 @@ class Publisher:
             outbox=stats.frames,
             oldest_ms=stats.oldest_ms,
             dropped=stats.dropped,
+            more=self.describe(),
         )
 
     def _announce(self) -> None:

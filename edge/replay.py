@@ -11,19 +11,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from edge.feeding import feed
 from edge.outbox import Outbox
 from edge.publisher import Publisher
-from edge.trace import Reading, ReplayPlan, read_rows
+from edge.sources import Context, Feed, Source
+from edge.stamps import parse_shift, parse_step, parse_time, parse_zone
+from edge.trace import Reading, ReplayPlan, plan_replay, read_rows
 from plant import wire
+from plant.errors import BadDocument
+from plant.reading import Reader
 
 logger = logging.getLogger(__name__)
 
+KIND: Final = "trace"
+T = TypeVar("T")
 _FRAMES_AT_ONCE: Final = 8  # one transaction, one sync of the disk
 _REPORT_EVERY_S: Final = 1.0
 
@@ -65,13 +71,15 @@ async def replay(
         return progress
 
     report()
+    last = outbox.next_seq - 1  # what an earlier run appended is among these
     pace = _Pace(plan.speed, clock_s)
     with closing(_batches(plan, reading, pace)) as batches:
         while batch := await asyncio.to_thread(next, batches, None):
             await pace.wait_for(batch.first_ms)
-            await feed(publisher, batch.frames, (plan.source, batch.position))
+            given = await feed(publisher, batch.frames, (plan.source, batch.position))
+            last = max([last, *given])
             report()
-    while not await publisher.room(1, deadline_s=_REPORT_EVERY_S):
+    while outbox.low <= last and not await publisher.room(1, deadline_s=_REPORT_EVERY_S):  # others may fill it on
         report()
     if reading.not_numbers or reading.not_stamped:
         logger.warning(
@@ -133,3 +141,82 @@ def _batches(plan: ReplayPlan, reading: Reading, pace: _Pace) -> Generator[_Batc
 def _frames(rows: list[wire.Row], rows_per_frame: int) -> list[tuple[dict[str, Any], int]]:
     cuts = range(0, len(rows), rows_per_frame)
     return [(wire.columns(part), len(part)) for part in (rows[i : i + rows_per_frame] for i in cuts)]
+
+
+class TraceSource:
+    """`[[trace]]`: one recorded file as a source of an edge. Done when a receipt covers all of it."""
+
+    kind: Final = KIND
+
+    def __init__(self, name: str, plan: ReplayPlan) -> None:
+        self.name: Final = name
+        self.plan: Final = plan
+        self._progress: ReplayProgress | None = None
+
+    async def run(self, feed: Feed) -> None:
+        done = await replay(self.plan, feed.publisher.outbox, feed.publisher, self._note)
+        extra = {"file": self.plan.file.name, "rows": done.rows, "stack": self.plan.stack}
+        logger.info("trace_replayed", extra=extra)
+
+    def state(self) -> Mapping[str, Any]:
+        progress = self._progress
+        rows = 0 if progress is None else progress.rows
+        faults = {} if progress is None else {"not_numbers": progress.not_numbers, "not_stamped": progress.not_stamped}
+        return {
+            "ok": True,
+            "detail": f"{self.plan.file.name}: {rows} of {self.plan.rows} rows",
+            "tolerated": {kind: times for kind, times in faults.items() if times},
+        }
+
+    def _note(self, progress: ReplayProgress) -> None:
+        self._progress = progress
+
+
+def read_source(table: Reader, context: Context) -> Source | None:
+    """A `[[trace]]` of an agent file."""
+    before = len(table.faults)
+    file, stack = table.text("file"), table.identifier("stack")
+    mapping, units = _pairs(table, "map"), _pairs(table, "unit")
+    start = _parsed(table, "from", parse_time)
+    step_ms, shift_ms = _parsed(table, "step", parse_step), _parsed(table, "shift", parse_shift)
+    zone = _parsed(table, "zone", parse_zone)
+    speed = table.maybe_number("speed", low=1e-6)
+    interval_s = table.whole("interval_s", low=1, high=86_400) if "interval_s" in table else None
+    instrument = table.identifier("instrument") if "instrument" in table else None
+    if "\0" in file:
+        table.fault("file", "is no name of a file")
+    if len(table.faults) > before:
+        return None
+    plan = plan_replay(
+        context.file(file),
+        site=context.site,
+        stack=stack,
+        mapping=mapping,
+        units=units,
+        start=start,
+        step_ms=step_ms,
+        shift_ms=shift_ms,
+        zone=zone,
+        speed=speed,
+        interval_s=interval_s,
+        instrument=instrument,
+    )
+    return TraceSource(context.name, plan)
+
+
+def _pairs(table: Reader, key: str) -> dict[str, str]:
+    pairs = table.table(key)
+    return {name: pairs.text(name) for name in pairs.names()}
+
+
+def _parsed(table: Reader, key: str, parse: Callable[[str], T]) -> T | None:
+    """What *parse* makes of the text, or the TOML time, under *key*."""
+    value = table.raw(key)
+    if value is None:
+        return None
+    try:
+        return parse(str(value.isoformat() if hasattr(value, "isoformat") else value))
+    except BadDocument as error:
+        for fault in error.faults:
+            table.fault(key, fault.message)
+        return None

@@ -19,8 +19,7 @@ from typing import Any, Final
 from ingestor.intake import Incoming, Intake
 from plant import topics, wire
 from plant.errors import NotFound
-from store import bulk
-from store import intake as store_intake
+from store import bulk, receipts
 from store.pool import transaction
 
 EDGE: Final = "import"
@@ -64,7 +63,7 @@ async def begin(intake: Intake, *, site: str, what: str, chunks: int) -> Place:
         attempt = 0
         while True:
             session = f"{_plain(what)}-{attempt}"
-            receipt = await store_intake.receipt_of(conn, (known.site_id, EDGE, session))
+            receipt = await receipts.receipt_of(conn, (known.site_id, EDGE, session))
             if receipt is None or receipt.through < chunks:
                 return Place(site, known.site_id, session, 0 if receipt is None else receipt.through, attempt)
             attempt += 1

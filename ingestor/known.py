@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, LiteralString
 
-from ingestor.decode import KnownSite, KnownStack
+from ingestor.rows import KnownSite, KnownStack
 from store.pool import Connection
 
 _STAMP: Final[LiteralString] = """
 SELECT (SELECT concat_ws('/', sum(version), count(*)) FROM site),
-       (SELECT concat_ws('/', sum(version), count(*), count(withdrawn_at)) FROM stack)
+       (SELECT concat_ws('/', sum(version), count(*), count(withdrawn_at)) FROM stack),
+       (SELECT concat_ws('/', sum(version), count(*), count(withdrawn_at)) FROM unit)
+"""
+_UNITS: Final[LiteralString] = """
+SELECT s.code, u.code FROM site s JOIN unit u ON u.site_id = s.site_id AND u.withdrawn_at IS NULL
 """
 _SITES: Final[LiteralString] = """
 SELECT s.code, s.site_id, s.simulated, s.timezone, k.code, k.stack_id, k.interval_s,
@@ -25,13 +29,13 @@ class KnownRegister:
     """Sites by code. `refresh` costs one small query while nothing has changed."""
 
     sites: Mapping[str, KnownSite] = field(default_factory=dict)
-    _stamp: tuple[str, str] | None = None
+    _stamp: tuple[str, ...] | None = None
 
     async def refresh(self, conn: Connection) -> bool:
         """Read the register again if it changed; whether it did."""
         row = await (await conn.execute(_STAMP)).fetchone()
         assert row is not None
-        if (row[0], row[1]) == self._stamp:
+        if tuple(row) == self._stamp:
             return False
         heads: dict[str, tuple[int, bool, str]] = {}
         stacks: dict[str, dict[str, KnownStack]] = {}
@@ -42,9 +46,18 @@ class KnownRegister:
             known = stacks.setdefault(code, {})
             if stack is not None:
                 known[stack] = KnownStack(stack_id=stack_id, interval_s=interval_s, stamped_at_end=at_end)
+        units: dict[str, set[str]] = {}
+        for code, unit in await (await conn.execute(_UNITS)).fetchall():
+            units.setdefault(code, set()).add(unit)
         self.sites = {
-            code: KnownSite(site_id=site_id, simulated=simulated, timezone=timezone, stacks=stacks[code])
+            code: KnownSite(
+                site_id=site_id,
+                simulated=simulated,
+                timezone=timezone,
+                stacks=stacks[code],
+                units=frozenset(units.get(code, ())),
+            )
             for code, (site_id, simulated, timezone) in heads.items()
         }
-        self._stamp = (row[0], row[1])
+        self._stamp = tuple(row)
         return True

@@ -6,16 +6,22 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from ingestor.intake import Incoming
 from ingestor.known import KnownRegister
 from plant import topics
 from plant.errors import Undecodable
+from plant.identifiers import is_identifier
 from store import intake
 from store.pool import Connection
 
 logger = logging.getLogger(__name__)
+
+_PARTS: Final = ("agent_file", "hook")
+_MOST_SOURCES: Final = 64
+_MOST_KINDS: Final = 32
+_LONGEST_DETAIL: Final = 1_000
 
 
 async def take_note(conn: Connection, known: KnownRegister, root: str, incoming: Incoming) -> None:
@@ -49,14 +55,51 @@ def _state(document: Mapping[str, Any]) -> dict[str, Any]:
     """The documented fields of an edge's state, and nothing else of what it sent."""
     if not isinstance(document.get("online"), bool):
         raise Undecodable("online must be true or false")
-    state: dict[str, Any] = {"online": document["online"], "version": str(document.get("version", ""))[:64]}
-    state["version"] = "".join(c for c in state["version"] if c.isprintable())
+    state: dict[str, Any] = {"online": document["online"], "version": _text(str(document.get("version", "")), 64)}
     for name in ("outbox", "oldest", "dropped"):
         value = document.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 1 << 62):
             raise Undecodable(f"{name} must be a whole number or null")
         state[name] = value
-    return state
+    return state | _said(document)
+
+
+def _said(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What an edge says of its parts: bounded, printable, and never a reason to refuse the rest of its state."""
+    said: dict[str, Any] = {}
+    sources = document.get("sources")
+    if isinstance(sources, dict):
+        well_formed = [(name, part) for name, part in sources.items() if is_identifier(name) and isinstance(part, dict)]
+        said["sources"] = {name: _source(part) for name, part in well_formed[:_MOST_SOURCES]}
+    for name in _PARTS:
+        if isinstance(document.get(name), dict):
+            said[name] = _part(document[name])
+    return said
+
+
+def _source(part: Mapping[str, Any]) -> dict[str, Any]:
+    tolerated = part.get("tolerated")
+    counts = tolerated.items() if isinstance(tolerated, dict) else ()
+    kept = [(_text(kind, 64), times) for kind, times in counts if _is_count(times)]
+    restarts = part.get("restarts")
+    return {
+        "kind": _text(part.get("kind", ""), 64),
+        **_part(part),
+        "tolerated": dict(kept[:_MOST_KINDS]),
+        "restarts": restarts if _is_count(restarts) else 0,
+    }
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {"ok": part.get("ok") is True, "detail": _text(part.get("detail", ""), _LONGEST_DETAIL)}
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def _text(value: Any, longest: int) -> str:
+    return "".join(c for c in value[:longest] if c.isprintable()) if isinstance(value, str) else ""
 
 
 def _order_ack(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plant.conversion import mass_kg
+from plant.minutes import spread
 from plant.packs import Averaging
 from plant.periods import HOUR, MINUTE, Instants
 from plant.readings import Counts, Reading, Rows, Truths, Values, flow_of, reading
@@ -116,17 +117,8 @@ class _Grid:
         return self.n_hours * MINUTES
 
     def spread(self, rows: Rows) -> tuple[Counts, Counts, Counts]:
-        """(row, minute, seconds) of each minute that a row covers.
-
-        A row belongs to the minute it starts in; one of n x 60 s covers n minutes.
-        """
-        long = (rows.interval_s >= 60) & (rows.interval_s % 60 == 0)
-        n_covered = np.where(long, rows.interval_s // 60, 1)
-        row = np.repeat(np.arange(rows.sampled_at.size), n_covered)
-        nth = np.arange(row.size) - np.repeat(np.cumsum(n_covered) - n_covered, n_covered)
-        minute = (rows.sampled_at[row] - self.first) // MINUTE + nth
-        inside = (minute >= 0) & (minute < self.n_minutes)
-        return row[inside], minute[inside], np.minimum(rows.interval_s, 60)[row[inside]]
+        """(row, minute, seconds) of each minute that a row covers."""
+        return spread(rows.sampled_at, rows.interval_s, self.first, self.n_minutes)
 
     def claimed(self, claims: Sequence[Claim]) -> Truths:
         """Minutes that an accepted mark covers, in whole or in part."""

@@ -14,7 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-_NEVER: Final = 1 << 62  # a version that does not say when it was sent counts last
+# What became of a version that arrived: a duplicate adds nothing, a conflict contradicts a version of its revision.
+STORED, DUPLICATE, CONFLICT = 0, 1, 2
+
+NEVER: Final = 1 << 62  #: a version that does not say when it was sent counts last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,7 @@ def _conflict(channel: str, revision: int, cells: list[Any]) -> Iterable[Conflic
 
 
 def _sent(version: Version) -> int:
-    return _NEVER if version.sent_at is None else version.sent_at
+    return NEVER if version.sent_at is None else version.sent_at
 
 
 def _precedence(version: Version) -> tuple[int, int, bytes]:

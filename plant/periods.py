@@ -39,6 +39,16 @@ def hour_start(at_us: int, zone: ZoneInfo) -> int:
     return (at_us + offset) // HOUR * HOUR - offset
 
 
+def hour_starts(at_us: Instants, zone: ZoneInfo) -> Instants:
+    """The start of the local hour that holds each of *at_us*."""
+    hours, place = np.unique(at_us // HOUR, return_inverse=True)
+    offsets = np.array([_offset_us(hour, zone) for hour in (hours * HOUR).tolist()], np.int64)
+    if any(_offset_us(last, zone) != offset for last, offset in zip(hours * HOUR + HOUR - 1, offsets, strict=True)):
+        return np.array([hour_start(at, zone) for at in at_us.tolist()], np.int64)  # clocks change within such an hour
+    offset = offsets[place]
+    return (at_us + offset) // HOUR * HOUR - offset
+
+
 def month_of(at_us: int, zone: ZoneInfo) -> date:
     """The first day of the local month that holds the instant *at_us*."""
     local = instant(at_us).astimezone(zone)

@@ -126,6 +126,24 @@ def flow_of(rows: Rows, stack: Stack) -> Values:
     return np.where(np.isnan(flow) & usable, computed, flow)
 
 
+def auxiliary(rows: Rows, name: str, stack: Stack) -> tuple[Values, Truths]:
+    """A channel that is no gas: its value row by row, as `reading` corrects with it, and whether it counts.
+
+    Oxygen [vol %, dry], moisture [vol %], temperature [degC], pressure [Pa], flow [m3/h]; any other as sent.
+    """
+    if name == "flow":
+        value = flow_of(rows, stack)
+        return value, ~np.isnan(value)
+    usable = _usable(rows, (name,))
+    if name == "o2" and stack.channel(name).wet:
+        return wet_to_dry(_registered(rows, name, stack), _moisture(rows, stack)), usable & _usable(rows, ("moisture",))
+    bounded = {"moisture": _moisture, "temperature": _temperature}.get(name)
+    if bounded is not None:
+        return bounded(rows, stack), usable
+    # Pressure too: that a stack without it is level with the barometer is for corrections, not for a mean of it.
+    return _registered(rows, name, stack), usable
+
+
 def state_not_running(states: Sequence[str | None]) -> Truths:
     """Which of *states* say that the source does not run; unknown counts as running."""
     return np.array([state in NOT_RUNNING for state in states], dtype=bool)

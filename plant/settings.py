@@ -24,7 +24,7 @@ class Settings:
     """Every setting of every process; each process reads those that concern it."""
 
     database_url: str = _setting("", "PostgreSQL or TimescaleDB: postgresql://user:password@host:port/name")
-    mqtt_url: str = _setting("", "the broker: mqtt://user:password@host:port, or mqtts://")
+    mqtt_url: str = _setting("", "the broker: mqtt://user:password@host:port[,host:port...], or mqtts://")
     mqtt_ca_file: str = _setting("", "certificate authority of an mqtts broker")
     mqtt_cert_file: str = _setting("", "client certificate")
     mqtt_key_file: str = _setting("", "key of the client certificate")
@@ -33,6 +33,12 @@ class Settings:
     http_port: int = _setting(8000, "port the API listens on", low=1, high=65535)
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     ingestor_id: str = _setting("ingestor-1", "name of this ingestor: its MQTT client id, one a process")
+    ingestor_group: str = _setting("", "name of a group of ingestors that share the messages; MQTT 5 only")
+    ingestor_sites: str = _setting("", "sites whose messages this ingestor takes, with commas between; all, if not set")
+    ingestor_regions: str = _setting("", "regions whose sites it takes, with commas between")
+    ingestor_session_s: int = _setting(
+        60, "seconds that the broker keeps messages for a member of a group that is away", low=0, high=86_400
+    )
     batch_kb: int = _setting(1_024, "kilobytes of payload after which a batch leaves", low=1, high=65_536)
     batch_age_ms: int = _setting(50, "age after which a batch leaves", low=1, high=60_000)
     inbox_messages: int = _setting(2_000, "messages held before the broker is made to wait", low=1, high=100_000)

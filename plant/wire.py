@@ -125,7 +125,14 @@ def receipt_bytes(receipt: Receipt) -> bytes:
 
 
 def state_bytes(
-    *, online: bool, version: str, outbox: int = 0, oldest_ms: int | None = None, dropped: int = 0
+    *,
+    online: bool,
+    version: str,
+    outbox: int = 0,
+    oldest_ms: int | None = None,
+    dropped: int = 0,
+    more: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The retained state of an edge, also its last will. `outbox`: frames that wait for a receipt."""
-    return encode({"online": online, "version": version, "outbox": outbox, "oldest": oldest_ms, "dropped": dropped})
+    state = {"online": online, "version": version, "outbox": outbox, "oldest": oldest_ms, "dropped": dropped}
+    return encode({**(more or {}), **state})

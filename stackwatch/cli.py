@@ -33,11 +33,25 @@ tokens = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True, ric
 packs = typer.Typer(help="The rule packs: limits as data.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tokens, name="token")
 app.add_typer(packs, name="packs")
+hj212 = typer.Typer(help="HJ 212: captures, and a small platform.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(hj212, name="hj212")
 
 DatabaseUrl = Annotated[str | None, typer.Option("--database-url", help="The database. [STACKWATCH_DATABASE_URL]")]
 MqttUrl = Annotated[str | None, typer.Option("--mqtt-url", help="The broker. [STACKWATCH_MQTT_URL]")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder of a running `stackwatch up`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="COLUMN=CHANNEL; several times. DATE+HOUR=sampled_at joins two columns."),
+]
+Unit = Annotated[list[str] | None, typer.Option("--unit", help="CHANNEL=UNIT of the file; several times.")]
+Start = Annotated[str | None, typer.Option("--from", help="Time of the first row; with --step of every row.")]
+Step = Annotated[str | None, typer.Option("--step", help="Restamp: from row to row, such as 1h.")]
+Shift = Annotated[str | None, typer.Option("--shift", help="Move the file's times, such as +365d or -8h.")]
+Zone = Annotated[str | None, typer.Option("--zone", help="Of times without an offset: +08:00 or Asia/Shanghai.")]
+Interval = Annotated[
+    int | None, typer.Option("--interval", min=1, max=86_400, help="Seconds that a row stands for. [the register's]")
+]
 
 
 @app.command()
@@ -118,13 +132,9 @@ def edge(
     mqtt_url: MqttUrl = None,
 ) -> None:
     """The agent beside the analysers."""
-    from edge import serve
+    from stackwatch.commands import edge as command
 
-    settings = running.settings(mqtt_url=mqtt_url)
-    if check:
-        print(serve.check(settings, file))
-        return
-    running.guarded(serve.serve(settings, file))
+    command.edge(file, check=check, mqtt_url=mqtt_url)
 
 
 @app.command()
@@ -173,6 +183,16 @@ def broker_config(
         str | None, typer.Option(help="Where the files will lie on the broker's machine. [--out]")
     ] = None,
     store: Annotated[str | None, typer.Option(help="Where the broker keeps its data. [its packages' folder]")] = None,
+    peer: Annotated[
+        list[str] | None, typer.Option("--peer", help="HOST:PORT of each node of a NATS cluster, towards the others.")
+    ] = None,
+    cluster_port: Annotated[int, typer.Option(min=1, max=65535, help="Port a node listens to the others at.")] = 6222,
+    cluster_password: Annotated[
+        Path | None, typer.Option(help="File with what nodes show each other; made if missing.")
+    ] = None,
+    sites_per_ingestor: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="NATS: the most sites that one ingestor is given by name.")
+    ] = None,
     database_url: DatabaseUrl = None,
     data: Data = None,
     as_json: AsJson = False,
@@ -192,6 +212,10 @@ def broker_config(
         port=port,
         installed_at=installed_at,
         store=store,
+        peers=peer or (),
+        cluster_port=cluster_port,
+        cluster_password=cluster_password,
+        sites_per_ingestor=sites_per_ingestor,
     )
     running.guarded(
         command.broker_config(broker, options, register=register, database_url=database_url, data=data, as_json=as_json)
@@ -243,9 +267,13 @@ def replay(
     stack: Annotated[str, typer.Option(help="Stack code.")],
     edge: Annotated[str, typer.Option(help="Name of the edge that publishes.")] = "replay",
     speed: Annotated[float | None, typer.Option(help="Times real time. [as fast as receipts come]")] = None,
-    mapping: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=CHANNEL; several times.")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="Restamp: time of the first row.")] = None,
-    step: Annotated[str | None, typer.Option("--step", help="Restamp: from row to row, such as 1h.")] = None,
+    mapping: Mapping = None,
+    unit: Unit = None,
+    start: Start = None,
+    step: Step = None,
+    shift: Shift = None,
+    zone: Zone = None,
+    interval: Interval = None,
     instrument: Annotated[str | None, typer.Option(help="[main]")] = None,
     outbox: Annotated[Path | None, typer.Option(help="Folder of the outbox. [beside the data folder's]")] = None,
     mqtt_url: MqttUrl = None,
@@ -254,6 +282,7 @@ def replay(
 ) -> None:
     """Publish a trace over MQTT; started again after an interruption it goes on where it was."""
     from stackwatch.commands import replay as command
+    from stackwatch.commands.traces import TraceOptions
 
     running.guarded(
         command.replay(
@@ -262,16 +291,70 @@ def replay(
             stack=stack,
             edge=edge,
             speed=speed,
-            mapping=mapping or [],
-            start=start,
-            step=step,
-            instrument=instrument,
+            trace=TraceOptions(
+                mapping=mapping or (),
+                units=unit or (),
+                start=start,
+                step=step,
+                shift=shift,
+                zone=zone,
+                interval_s=interval,
+                instrument=instrument,
+            ),
             outbox=outbox,
             mqtt_url=mqtt_url,
             data=data,
             as_json=as_json,
         )
     )
+
+
+@app.command()
+def simulate(
+    scenario: Annotated[str, typer.Argument(help="A packaged scenario or a .toml file.")],
+    speed: Annotated[
+        float | None, typer.Option(min=0.001, help="Times real time, from its beginning. [the past at once, then 1]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="[the scenario's own]")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Time of the first row. [last month's first]")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Time of its end. [the scenario's, else none]")] = None,
+    duration: Annotated[str | None, typer.Option(help="Instead of --to: such as 3d or 12h.")] = None,
+    site: Annotated[list[str] | None, typer.Option("--site", help="Only this works; several times. [all]")] = None,
+    edge: Annotated[str, typer.Option(help="Name of the edges that publish.")] = "simulator",
+    truth: Annotated[Path | None, typer.Option(help="Write there what was planted and what must be found.")] = None,
+    register: Annotated[
+        str | None, typer.Option(help="Write the register of its works there (- for stdout) and leave.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write Parquet files into this folder, without a broker.")] = None,
+    control_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Pause, step and inject over HTTP on loopback. [off]")
+    ] = None,
+    outbox: Annotated[Path | None, typer.Option(help="Folder of the outboxes. [beside the data folder's]")] = None,
+    mqtt_url: MqttUrl = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a labelled scenario, and write the truth of what it planted; goes on where it was interrupted."""
+    from stackwatch.commands import simulate as command
+
+    if register is not None:
+        command.write_register(scenario, site or (), register)
+        return
+    options = command.Options(
+        speed=speed,
+        seed=seed,
+        start=start,
+        to=to,
+        duration=duration,
+        sites=site or (),
+        edge=edge,
+        truth=truth,
+        out=out,
+        outbox=outbox,
+        control_port=control_port,
+        as_json=as_json,
+    )
+    running.guarded(command.simulate(scenario, options, mqtt_url=mqtt_url, data=data))
 
 
 @app.command()
@@ -308,9 +391,13 @@ def import_history(
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet file of rows.")],
     site: Annotated[str, typer.Option(help="Site code.")],
     stack: Annotated[str, typer.Option(help="Stack code.")],
-    mapping: Annotated[list[str] | None, typer.Option("--map", help="COLUMN=CHANNEL; several times.")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="Restamp: time of the first row.")] = None,
-    step: Annotated[str | None, typer.Option("--step", help="Restamp: from row to row, such as 1h.")] = None,
+    mapping: Mapping = None,
+    unit: Unit = None,
+    start: Start = None,
+    step: Step = None,
+    shift: Shift = None,
+    zone: Zone = None,
+    interval: Interval = None,
     instrument: Annotated[str | None, typer.Option(help="[main]")] = None,
     database_url: DatabaseUrl = None,
     data: Data = None,
@@ -318,21 +405,43 @@ def import_history(
 ) -> None:
     """History straight into the database, by the rules of what edges send; goes on where it was interrupted."""
     from stackwatch.commands import import_history as command
+    from stackwatch.commands.traces import TraceOptions
 
     running.guarded(
         command.import_history(
             file,
             site=site,
             stack=stack,
-            mapping=mapping or [],
-            start=start,
-            step=step,
-            instrument=instrument,
+            trace=TraceOptions(
+                mapping=mapping or (),
+                units=unit or (),
+                start=start,
+                step=step,
+                shift=shift,
+                zone=zone,
+                interval_s=interval,
+                instrument=instrument,
+            ),
             database_url=database_url,
             data=data,
             as_json=as_json,
         )
     )
+
+
+@hj212.command("decode")
+def hj212_decode(
+    file: Annotated[str, typer.Argument(help="Raw bytes as they were captured; - for stdin.")],
+    allow_crc: Annotated[
+        list[str] | None, typer.Option("--allow-crc", help="A check value to take beside the standard's: modbus, ...")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option("--key-file", help="An SM4 key of 32 hex digits (2025).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a capture says: every packet, every fault with its place."""
+    from stackwatch.commands import hj212 as command
+
+    command.decode(file, allowed=allow_crc or (), key_file=key_file, as_json=as_json)
 
 
 @packs.command("list")
@@ -369,10 +478,17 @@ def doctor(
     running.guarded(command.doctor(database_url, mqtt_url, data, as_json=as_json))
 
 
+def _light_edge(arguments: list[str]) -> bool:
+    from stackwatch.commands import edge as command
+
+    return command.plainly(arguments)
+
+
 def main() -> None:
     """The entry point of the script `stackwatch`."""
     try:
-        app()
+        if sys.argv[1:2] != ["edge"] or not _light_edge(sys.argv[2:]):
+            app()
     except PlantError as error:
         running.fail(error)
     except BrokenPipeError:

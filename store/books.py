@@ -1,115 +1,56 @@
 """The books: what became of every row that an edge published, by hour of its sampled_at (UTC).
 
-`published` is always the sum of the fates beside it. Rows that a session's own counts speak of and that
-never arrived are told from two received frames: what the later one counted before itself, less what had
-arrived. They stand in the hour of that later frame's first row: as `dropped` as far as the outbox counted drops,
-oldest gap first (its counter rises on a later frame than the gap); else as `quarantined` where every frame of the
-gap is; as `in_flight` while the edge still holds a frame of the gap; else as `unexplained`.
+`published` is always the sum of the fates beside it. What arrived is read from the folded lines and the entries that
+are not folded yet; what sessions counted and nobody brought from `store.losses`, which says in which hour it stands.
+No answer depends on how far the stage has folded.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, LiteralString
 
-from psycopg.rows import dict_row
-
+from store.losses import Loss, losses, settled_losses
 from store.pool import Connection
-from store.scope import IN_SCOPE, Scope
+from store.scope import EVERYWHERE, IN_SCOPE, Scope
+from store.sessions import with_news
 
-_BOOKS: Final[LiteralString] = (
-    """
-WITH speaker AS (
-    SELECT s.site_id, s.code FROM site s JOIN region r USING (region_id)
-    WHERE """
+ARRIVED: Final = ("stored", "duplicate", "conflict", "quarantined")
+FATES: Final = (*ARRIVED, "dropped", "in_flight", "unexplained")
+
+LineKey = tuple[datetime, str, str]  #: hour, site, edge: the order of the books, read from behind
+
+
+async def codes_of_sites(conn: Connection) -> dict[int, str]:
+    return dict(await (await conn.execute("SELECT site_id, code FROM site")).fetchall())
+
+
+_SITES: Final[LiteralString] = (
+    "SELECT s.site_id, s.code FROM site s JOIN region r USING (region_id) WHERE "
     + IN_SCOPE
-    + """ AND (%(site)s::text IS NULL OR s.code = %(site)s)
-),
-arrived AS (
-    SELECT b.site_id, b.edge, h.hour,
-        sum(h.stored) AS stored, sum(h.duplicate) AS duplicate, sum(h.conflict) AS conflict,
-        sum(h.quarantined) AS quarantined,
-        sum((b.deliveries - 1) * (h.stored + h.duplicate + h.conflict + h.quarantined)::bigint) AS redelivered
-    FROM batch_hour h JOIN batch b USING (batch_id) JOIN speaker USING (site_id)
-    WHERE (%(edge)s::text IS NULL OR b.edge = %(edge)s)
-      AND (%(start)s::timestamptz IS NULL OR h.hour >= %(start)s)
-      AND (%(end)s::timestamptz IS NULL OR h.hour < %(end)s)
-    GROUP BY b.site_id, b.edge, h.hour
-),
-frame AS (  -- a restored disk may use a number again: one frame a number speaks for the counts
-    SELECT DISTINCT ON (b.site_id, b.edge, b.session, b.seq)
-        b.site_id, b.edge, b.session, b.seq, b.batch_id, b.rows, b.rows_before, b.dropped_before, b.received_at
-    FROM batch b JOIN speaker USING (site_id)
-    WHERE b.session IS NOT NULL AND (%(edge)s::text IS NULL OR b.edge = %(edge)s)
-    ORDER BY b.site_id, b.edge, b.session, b.seq, b.batch_id
-),
-counted AS (
-    SELECT site_id, edge, session, batch_id, received_at,
-        coalesce(lag(seq) OVER numbered, 0) + 1 AS first,
-        seq - 1 AS last,
-        rows_before - coalesce(max(rows_before + rows) OVER (
-            numbered ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS missing,
-        max(dropped_before) OVER (PARTITION BY site_id, edge, session) AS dropped_in_all
-    FROM frame
-    WINDOW numbered AS (PARTITION BY site_id, edge, session ORDER BY seq)
-),
-gap AS (
-    SELECT c.*, coalesce(e.low, 1) AS low,
-        c.first < coalesce(e.low, 1) OR c.first > c.last AS may_be_dropped
-    FROM counted c LEFT JOIN edge_session e USING (site_id, edge, session)
-    WHERE c.missing > 0
-),
-split AS (
-    SELECT gap.*, CASE WHEN may_be_dropped THEN least(missing, greatest(0, dropped_in_all - coalesce(
-            sum(missing) FILTER (WHERE may_be_dropped) OVER (
-                PARTITION BY site_id, edge, session ORDER BY first, last
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)))
-        ELSE 0 END AS dropped
-    FROM gap
-),
-fate AS (
-    SELECT site_id, edge, dropped, missing - dropped AS rest,
-        coalesce((SELECT min(h.hour) FROM batch_hour h WHERE h.batch_id = split.batch_id),
-                 date_bin('1 hour', received_at, 'epoch')) AS hour,
-        CASE
-            WHEN first <= last AND (
-                SELECT count(DISTINCT q.seq) FROM quarantine q
-                WHERE q.site_id = split.site_id AND q.edge = split.edge AND q.session = split.session
-                  AND q.seq BETWEEN split.first AND split.last AND q.refused IS NULL
-            ) = last - first + 1 THEN 'quarantined'
-            WHEN first <= last AND last >= low THEN 'in_flight'
-            ELSE 'unexplained'
-        END AS word
-    FROM split
-),
-missed AS (
-    SELECT site_id, edge, hour, sum(dropped) AS dropped,
-        coalesce(sum(rest) FILTER (WHERE word = 'quarantined'), 0) AS quarantined,
-        coalesce(sum(rest) FILTER (WHERE word = 'in_flight'), 0) AS in_flight,
-        coalesce(sum(rest) FILTER (WHERE word = 'unexplained'), 0) AS unexplained
-    FROM fate
-    WHERE (%(start)s::timestamptz IS NULL OR hour >= %(start)s) AND (%(end)s::timestamptz IS NULL OR hour < %(end)s)
-    GROUP BY site_id, edge, hour
-),
-line AS (
-    SELECT site_id, edge, hour,
-        coalesce(a.stored, 0)::bigint AS stored, coalesce(a.duplicate, 0)::bigint AS duplicate,
-        coalesce(a.conflict, 0)::bigint AS conflict,
-        (coalesce(a.quarantined, 0) + coalesce(m.quarantined, 0))::bigint AS quarantined,
-        coalesce(m.dropped, 0)::bigint AS dropped, coalesce(m.in_flight, 0)::bigint AS in_flight,
-        coalesce(m.unexplained, 0)::bigint AS unexplained, coalesce(a.redelivered, 0)::bigint AS redelivered
-    FROM arrived a FULL JOIN missed m USING (site_id, edge, hour)
+    + " AND (%(site)s::text IS NULL OR s.code = %(site)s)"
 )
-SELECT speaker.code AS site, edge, utc_text(hour) AS hour,
-    stored + duplicate + conflict + quarantined + dropped + in_flight + unexplained AS published,
-    stored, duplicate, conflict, quarantined, dropped, in_flight, unexplained, redelivered
-FROM line JOIN speaker USING (site_id)
-WHERE %(after_at)s::timestamptz IS NULL
-   OR (hour, speaker.code, edge) < (%(after_at)s, %(after_site)s::text, %(after_edge)s::text)
-ORDER BY hour DESC, speaker.code DESC, edge DESC
-LIMIT %(limit)s
+# One statement: an entry that is folded meanwhile is in one of the two.
+_ARRIVED: Final[LiteralString] = """
+WITH folded AS (
+    SELECT l.hour, s.code AS site, l.edge, l.stored, l.duplicate, l.conflict, l.quarantined, l.redelivered
+    FROM book_line l JOIN site s USING (site_id)
+    WHERE (%(sites)s::integer[] IS NULL OR site_id = ANY(%(sites)s)) AND (%(edge)s::text IS NULL OR edge = %(edge)s)
+      AND (%(start)s::timestamptz IS NULL OR hour >= %(start)s) AND (%(end)s::timestamptz IS NULL OR hour < %(end)s)
+      AND (%(after_at)s::timestamptz IS NULL
+           OR hour <= %(after_at)s AND (hour, s.code COLLATE "C", edge COLLATE "C")
+                                     < (%(after_at)s, %(after_site)s::text, %(after_edge)s::text))
+    ORDER BY l.hour DESC, s.code COLLATE "C" DESC, l.edge COLLATE "C" DESC LIMIT %(limit)s
+)
+SELECT hour, site, edge, stored, duplicate, conflict, quarantined, redelivered FROM folded
+UNION ALL
+SELECT e.hour, s.code, e.edge, sum(e.stored), sum(e.duplicate), sum(e.conflict), sum(e.quarantined), sum(e.redelivered)
+FROM book_entry e JOIN site s USING (site_id)
+WHERE (%(sites)s::integer[] IS NULL OR site_id = ANY(%(sites)s)) AND (%(edge)s::text IS NULL OR edge = %(edge)s)
+  AND (%(start)s::timestamptz IS NULL OR hour >= %(start)s) AND (%(end)s::timestamptz IS NULL OR hour < %(end)s)
+GROUP BY e.hour, s.code, e.edge
 """
-)
 
 
 async def list_books(
@@ -120,44 +61,82 @@ async def list_books(
     edge: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
-    after: tuple[datetime, str, str] | None = None,
-    limit: int,
+    after: LineKey | None = None,
+    limit: int | None,
 ) -> list[dict[str, Any]]:
     """One line an edge and hour, newest hour first, behind the key *after* (hour, site, edge)."""
-    parameters = {
-        **scope.parameters(),
+    sites, codes = await _sites(conn, scope, site)
+    span = {"sites": sites, "edge": edge, "start": start, "end": end}
+    lost = await _lost(conn, sites=sites, edge=edge, start=start, end=end)
+    names = ("after_at", "after_site", "after_edge")
+    position = dict(zip(names, after or (None, None, None), strict=True))
+    cursor = await conn.execute(_ARRIVED, {**span, **position, "limit": limit})
+    lines: dict[LineKey, dict[str, int]] = {}
+    async for hour, code, name, *counts in cursor:
+        _add(lines, (hour, code, name), zip((*ARRIVED, "redelivered"), counts, strict=True))
+    for loss in lost:
+        _add(lines, (loss.hour, codes[loss.site_id], loss.edge), [(loss.fate, loss.rows)])
+    # Folded lines are the first *limit* of their kind, so what stands behind the first *limit* of all is left out.
+    keys = sorted((key for key in lines if after is None or key < after), reverse=True)
+    return [_line(key, lines[key]) for key in keys[:limit]]
+
+
+async def _sites(conn: Connection, scope: Scope, site: str | None) -> tuple[list[int] | None, dict[int, str]]:
+    """The sites that are asked for, None for all of them, and their codes."""
+    codes = dict(await (await conn.execute(_SITES, {**scope.parameters(), "site": site})).fetchall())
+    return (None if scope == EVERYWHERE and site is None else sorted(codes)), codes
+
+
+async def _lost(
+    conn: Connection,
+    *,
+    sites: Sequence[int] | None,
+    edge: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> list[Loss]:
+    sessions = await with_news(conn, sites=sites, edge=edge)
+    tallied = await losses(conn, {key: (session.runs(), session.low) for key, session in sessions.items()})
+    settled = await settled_losses(conn, sites=sites, edge=edge, start=start, end=end, but=sessions)
+    within = [loss for loss in tallied if (start is None or loss.hour >= start) and (end is None or loss.hour < end)]
+    return within + settled
+
+
+def _add(lines: dict[LineKey, dict[str, int]], key: LineKey, counts: Iterable[tuple[str, int]]) -> None:
+    line = lines.setdefault(key, dict.fromkeys((*FATES, "redelivered"), 0))
+    for name, count in counts:
+        line[name] += int(count)
+
+
+def _line(key: LineKey, counts: dict[str, int]) -> dict[str, Any]:
+    hour, site, edge = key
+    published = sum(counts[fate] for fate in FATES)
+    return {
         "site": site,
         "edge": edge,
-        "start": start,
-        "end": end,
-        "after_at": after[0] if after else None,
-        "after_site": after[1] if after else None,
-        "after_edge": after[2] if after else None,
-        "limit": limit,
+        "hour": f"{hour.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "published": published,
+        **counts,
     }
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_BOOKS, parameters)
-        return await cursor.fetchall()
 
 
-_TOTALS: Final[LiteralString] = (
-    """
-SELECT coalesce(sum(published), 0)::bigint AS published, coalesce(sum(stored), 0)::bigint AS stored,
-    coalesce(sum(duplicate), 0)::bigint AS duplicate, coalesce(sum(conflict), 0)::bigint AS conflict,
-    coalesce(sum(quarantined), 0)::bigint AS quarantined, coalesce(sum(dropped), 0)::bigint AS dropped,
-    coalesce(sum(in_flight), 0)::bigint AS in_flight, coalesce(sum(unexplained), 0)::bigint AS unexplained,
-    coalesce(sum(redelivered), 0)::bigint AS redelivered
-FROM ("""
-    + _BOOKS
-    + ") line"
-)
+_TOTALS: Final[LiteralString] = """
+SELECT coalesce(sum(stored), 0), coalesce(sum(duplicate), 0), coalesce(sum(conflict), 0),
+       coalesce(sum(quarantined), 0), coalesce(sum(redelivered), 0)
+FROM (SELECT site_id, stored, duplicate, conflict, quarantined, redelivered FROM book_line
+      UNION ALL
+      SELECT site_id, stored, duplicate, conflict, quarantined, redelivered FROM book_entry) line
+WHERE %(sites)s::integer[] IS NULL OR site_id = ANY(%(sites)s)
+"""
 
 
 async def book_totals(conn: Connection, scope: Scope, *, site: str | None = None) -> dict[str, int]:
     """The sums over all lines of the books."""
-    names = ("edge", "start", "end", "after_at", "after_site", "after_edge", "limit")
-    async with conn.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_TOTALS, {**scope.parameters(), "site": site, **dict.fromkeys(names)})
-        row = await cursor.fetchone()
+    sites, _ = await _sites(conn, scope, site)
+    lost = await _lost(conn, sites=sites)
+    row = await (await conn.execute(_TOTALS, {"sites": sites})).fetchone()
     assert row is not None
-    return row
+    sums = {**dict.fromkeys(FATES, 0), **dict(zip((*ARRIVED, "redelivered"), map(int, row), strict=True))}
+    for loss in lost:
+        sums[loss.fate] += loss.rows
+    return {"published": sum(sums[fate] for fate in FATES), **sums}

@@ -28,9 +28,9 @@ class AlertRow:
     rule: str
     severity: str
     site_id: int
-    stack_id: int
-    pollutant: str
-    pack: str
+    stack_id: int | None  #: None: it is about an edge
+    pollutant: str | None
+    pack: str | None
     period_start: datetime
     period_end: datetime
     observed: float
@@ -67,7 +67,7 @@ ON CONFLICT (alert_id) DO UPDATE SET severity = excluded.severity, period_end = 
                  ELSE alert.state END
 """
 # The bounds over all of them say nothing new, but let a hypertable leave out its other chunks before it looks.
-_COPY_ROWS: Final[LiteralString] = """
+ROWS: Final[LiteralString] = """
 INSERT INTO alert_evidence (alert_id, body)
 SELECT a.alert_id, coalesce(
     (SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(m)) - 'stack_id' - 'versions' ORDER BY m.instrument, m.sampled_at)
@@ -83,7 +83,7 @@ SELECT a.alert_id, coalesce(
 FROM alert a JOIN stack k USING (stack_id) WHERE a.alert_id = ANY(%(alerts)s)
 ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
 """
-_COPY_HOURS: Final[LiteralString] = """
+HOURS: Final[LiteralString] = """
 INSERT INTO alert_evidence (alert_id, body)
 SELECT a.alert_id, coalesce(
     (SELECT jsonb_agg(jsonb_build_object('start', utc_text(v.start), 'verdict', v.verdict, 'reason', v.reason,
@@ -95,6 +95,37 @@ SELECT a.alert_id, coalesce(
        AND v.start >= %(first)s AND v.start < %(end)s), '[]')
 FROM alert a WHERE a.alert_id = ANY(%(alerts)s)
 ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
+"""
+# The frames on both sides of each gap: what they count is what is missing between them.
+_COPY_FRAMES: Final[LiteralString] = """
+INSERT INTO alert_evidence (alert_id, body)
+SELECT a.alert_id, coalesce(
+    (SELECT jsonb_agg(jsonb_build_object('session', b.session, 'seq', b.seq, 'rows', b.rows,
+                                         'rows_before', b.rows_before, 'dropped_before', b.dropped_before,
+                                         'low', b.low, 'received_at', utc_text(b.received_at),
+                                         'digest', encode(b.digest, 'hex')) ORDER BY b.session, b.seq, b.batch_id)
+     FROM batch b
+     WHERE b.site_id = a.site_id AND b.edge = a.evidence ->> 'edge' AND (b.session, b.seq) IN (
+        SELECT l.session, side.seq
+        FROM session_loss l CROSS JOIN LATERAL (VALUES (l.first - 1), (l.last + 1)) side (seq)
+        WHERE l.site_id = a.site_id AND l.edge = a.evidence ->> 'edge' AND l.hour = a.period_start)), '[]')
+FROM alert a WHERE a.alert_id = ANY(%s)
+ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
+"""
+_OPEN_OF_EDGES: Final[LiteralString] = """
+SELECT rule, site_id, evidence ->> 'edge', period_start, alert_id FROM alert
+WHERE stack_id IS NULL AND rule = ANY(%s) AND state IN ('firing', 'acknowledged')
+"""
+_RESOLVE: Final[LiteralString] = """
+UPDATE alert SET state = 'resolved', ended_at = greatest(k.ended_at, alert.started_at)
+FROM unnest(%s::text[], %s::timestamptz[]) AS k (alert_id, ended_at)
+WHERE alert.alert_id = k.alert_id AND alert.state IN ('firing', 'acknowledged')
+RETURNING alert.alert_id
+"""
+_REOPEN: Final[LiteralString] = """
+UPDATE alert SET state = CASE WHEN acknowledged_at IS NULL THEN 'firing' ELSE 'acknowledged' END, ended_at = NULL
+WHERE alert_id = ANY(%s) AND state = 'resolved'
+RETURNING alert_id
 """
 _WITHDRAW: Final[LiteralString] = """
 UPDATE alert SET state = 'withdrawn', ended_at = NULL WHERE alert_id = ANY(%s) AND state <> 'withdrawn'
@@ -116,8 +147,13 @@ ORDER BY e.place
 """
 
 
-async def apply(conn: Connection, found: Sequence[AlertRow], *, of_months: bool) -> list[tuple[str, str]]:
-    """Open, change or re-open the alerts in *found*; (alert_id, event) of each that is news."""
+async def apply(
+    conn: Connection, found: Sequence[AlertRow], *, copying: LiteralString | None = None
+) -> list[tuple[str, str]]:
+    """Open, change or re-open the alerts in *found*; (alert_id, event) of each that is news.
+
+    *copying* copies the evidence of those: `ROWS` or `HOURS`.
+    """
     if not found:
         return []
     cursor = await conn.execute(_STANDING, [sorted(row.alert_id for row in found)])
@@ -134,13 +170,13 @@ async def apply(conn: Connection, found: Sequence[AlertRow], *, of_months: bool)
         await rows.executemany(_PUT, [_values(row) for row in to_write])
     news = {alert_id for alert_id, _ in events}
     copied = [row for row in found if row.alert_id in news]
-    if copied:
+    if copied and copying is not None:
         bounds = {
             "alerts": sorted(news),
             "first": min(row.period_start for row in copied),
             "end": max(row.period_end for row in copied),
         }
-        await conn.execute(_COPY_HOURS if of_months else _COPY_ROWS, bounds)
+        await conn.execute(copying, bounds)
     return events
 
 
@@ -167,6 +203,36 @@ async def withdraw(conn: Connection, alert_ids: Sequence[str]) -> list[tuple[str
         return []
     cursor = await conn.execute(_WITHDRAW, [sorted(alert_ids)])
     return [(alert_id, "withdrawn") for (alert_id,) in await cursor.fetchall()]
+
+
+async def apply_of_edges(
+    conn: Connection, running: Sequence[AlertRow], *, ended: Sequence[AlertRow]
+) -> list[tuple[str, str]]:
+    """Open or change alerts about hours of edges; (alert_id, event) of what is news.
+
+    One of *running* that was resolved is open again; one of *ended* is to be resolved by the caller.
+    """
+    ids = sorted(row.alert_id for row in running)
+    again = {alert_id for (alert_id,) in await (await conn.execute(_REOPEN, [ids])).fetchall()}
+    events = [pair for pair in await apply(conn, [*running, *ended]) if pair[0] not in again]
+    events += [(alert_id, "reopened") for alert_id in sorted(again)]
+    if events:
+        await conn.execute(_COPY_FRAMES, [[alert_id for alert_id, _ in events]])
+    return events
+
+
+async def open_of_edges(conn: Connection, rules: Sequence[str]) -> dict[tuple[str, int, str, datetime], str]:
+    """The id of each open alert about an edge, by rule, site_id, edge and period start."""
+    cursor = await conn.execute(_OPEN_OF_EDGES, [list(rules)])
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in await cursor.fetchall()}
+
+
+async def resolve(conn: Connection, ends: Mapping[str, datetime]) -> list[tuple[str, str]]:
+    """End open alerts, each at its instant."""
+    if not ends:
+        return []
+    cursor = await conn.execute(_RESOLVE, [list(ends), list(ends.values())])
+    return [(alert_id, "resolved") for (alert_id,) in await cursor.fetchall()]
 
 
 async def end(

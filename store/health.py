@@ -26,6 +26,10 @@ FROM heartbeat ORDER BY component, beat_at DESC, instance
 
 _FIGURES: Final[LiteralString] = """
 SELECT
+    (SELECT coalesce(sum(stored + duplicate + conflict + quarantined), 0)::bigint FROM (
+        SELECT stored, duplicate, conflict, quarantined FROM book_edge
+        UNION ALL
+        SELECT stored, duplicate, conflict, quarantined FROM book_entry) arrived) AS rows,
     (SELECT count(*) FROM rejudge) AS rejudge,
     (SELECT count(*) FROM alert_event WHERE feed_number IS NULL) AS unnumbered,
     (SELECT count(*) FROM outgoing WHERE sent_at IS NULL AND due_at <= now()) AS outgoing_due,
@@ -35,18 +39,6 @@ SELECT
 
 _OPEN_ALERTS: Final[LiteralString] = """
 SELECT severity, count(*) FROM alert WHERE state IN ('firing', 'acknowledged') GROUP BY severity ORDER BY severity
-"""
-
-# No transaction of an ingestor lasts ten minutes, so every number below those of the last twenty is settled.
-_ROWS: Final[LiteralString] = """
-WITH new AS (
-    SELECT batch_id, rows, stored_at < now() - interval '20 minutes' AS old FROM batch WHERE batch_id > %s
-),
-settled AS (
-    SELECT coalesce(min(batch_id) FILTER (WHERE NOT old) - 1, max(batch_id)) AS through FROM new
-)
-SELECT coalesce(sum(rows), 0)::bigint, coalesce(sum(rows) FILTER (WHERE batch_id <= through), 0)::bigint, max(through)
-FROM new CROSS JOIN settled
 """
 
 
@@ -69,22 +61,3 @@ async def open_alerts(conn: Connection) -> dict[str, int]:
     """How many alerts are open, by severity."""
     cursor = await conn.execute(_OPEN_ALERTS)
     return dict(await cursor.fetchall())
-
-
-@dataclass(slots=True)
-class RowCount:
-    """Rows in all committed messages, summed over the new ones only after the first time."""
-
-    settled_rows: int = 0
-    settled_through: int = 0
-
-    async def read(self, conn: Connection) -> int:
-        cursor = await conn.execute(_ROWS, [self.settled_through])
-        row = await cursor.fetchone()
-        assert row is not None
-        rows, settled_rows, settled_through = row
-        total = self.settled_rows + int(rows)
-        if settled_through is not None:
-            self.settled_rows += int(settled_rows)
-            self.settled_through = int(settled_through)
-        return total

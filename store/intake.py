@@ -1,4 +1,4 @@
-"""What surrounds the rows of a message: its batch, the books, the settled numbers, the quarantine, the queue.
+"""What surrounds the rows of a message: its batch, the books, the quarantine, the queue, the clocks.
 
 Everything here is written in the transaction that stores the rows, so a receipt never promises more than is
 committed. Locks are taken in one order (frames, rows, sessions, clocks), by every writer.
@@ -7,21 +7,15 @@ committed. Locks are taken in one order (frames, rows, sessions, clocks), by eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
+from plant.merging import DUPLICATE, STORED
 from plant.periods import instant
-from plant.wire import Receipt
 from store.pool import Connection
-
-# A receipt is retained, and a broker ends the connection of who publishes what it finds too large.
-RECEIPT_REFUSALS: Final = 100  # frames, the newest of a session
-REASONS_LISTED: Final = 8  # of one frame
-ROWS_LISTED: Final = 100  # of one reason
-ALSO_LISTED: Final = 10_000  # the newest; an edge's window lies at its highest numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +35,15 @@ class NewBatch:
     rows: int
     ingestor: str
 
+    @property
+    def identity(self) -> tuple[int, str, str | None, int | None, bytes]:
+        return self.site_id, self.edge, self.session, self.seq, self.digest
+
+    @property
+    def order(self) -> tuple[int, str, str, int, bytes]:
+        """One for every ingestor."""
+        return self.site_id, self.edge, self.session or "", self.seq or 0, self.digest
+
 
 @dataclass(slots=True)
 class HourBook:
@@ -50,6 +53,14 @@ class HourBook:
     duplicate: int = 0
     conflict: int = 0
     quarantined: int = 0
+
+    def count(self, fate: int, rows: int = 1) -> None:
+        if fate == STORED:
+            self.stored += rows
+        elif fate == DUPLICATE:
+            self.duplicate += rows
+        else:
+            self.conflict += rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,27 +79,26 @@ class Quarantined:
     received_at: datetime
 
 
-@dataclass(slots=True)
-class Settling:
-    """What one commit settles of one session."""
-
-    seqs: set[int] = field(default_factory=set)
-    low: int = 1
-
-
-SessionKey = tuple[int, str, str]  #: site_id, edge, session
-
-_PUT_BATCH: Final[LiteralString] = """
+# A frame that comes again is counted and stored once. One order for every ingestor, so that two that got the same
+# frames never wait in a circle; every row that goes in comes out, in that order.
+_PUT_BATCHES: Final[LiteralString] = """
 INSERT INTO batch (site_id, edge, session, seq, digest, low, rows_before, dropped_before, sent_at, received_at, rows,
-                   ingestor)
-VALUES (%(site_id)s, %(edge)s, %(session)s, %(seq)s, %(digest)s, %(low)s, %(rows_before)s, %(dropped_before)s,
-        %(sent_at)s, %(received_at)s, %(rows)s, %(ingestor)s)
+                   ingestor, deliveries)
+SELECT site_id, edge, session, seq, digest, low, rows_before, dropped_before, sent_at, received_at, rows, ingestor,
+       deliveries
+FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::bytea[], %s::bigint[], %s::bigint[],
+            %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::integer[], %s::text[], %s::integer[])
+     WITH ORDINALITY
+     AS b (site_id, edge, session, seq, digest, low, rows_before, dropped_before, sent_at, received_at, rows, ingestor,
+           deliveries, place)
+ORDER BY place
 ON CONFLICT (site_id, edge, session, seq, digest) WHERE session IS NOT NULL
-    DO UPDATE SET deliveries = batch.deliveries + 1, low = greatest(batch.low, excluded.low)
-RETURNING batch_id, deliveries
+    DO UPDATE SET deliveries = batch.deliveries + excluded.deliveries, low = greatest(batch.low, excluded.low)
+RETURNING batch_id, deliveries, digest
 """
-_PUT_BOOK: Final[LiteralString] = """
-INSERT INTO batch_hour (batch_id, hour, stored, duplicate, conflict, quarantined) VALUES (%s, %s, %s, %s, %s, %s)
+_PUT_BOOKS: Final[LiteralString] = """
+INSERT INTO batch_hour (batch_id, hour, stored, duplicate, conflict, quarantined)
+SELECT * FROM unnest(%s::bigint[], %s::timestamptz[], %s::integer[], %s::integer[], %s::integer[], %s::integer[])
 ON CONFLICT (batch_id, hour) DO UPDATE
     SET stored = batch_hour.stored + excluded.stored, duplicate = batch_hour.duplicate + excluded.duplicate,
         conflict = batch_hour.conflict + excluded.conflict, quarantined = batch_hour.quarantined + excluded.quarantined
@@ -105,41 +115,25 @@ INSERT INTO quarantine (topic, site_id, edge, session, seq, digest, payload, rea
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (topic, digest) DO UPDATE SET deliveries = quarantine.deliveries + 1
 """
-_SETTLE: Final[LiteralString] = """
-INSERT INTO edge_session (site_id, edge, session, settled, low)
-VALUES (%(site_id)s, %(edge)s, %(session)s,
-        (SELECT coalesce(range_agg(int8range(seq, seq + 1)), '{}') FROM unnest(%(seqs)s::bigint[]) AS s (seq)), %(low)s)
-ON CONFLICT (site_id, edge, session) DO UPDATE
-    SET settled = edge_session.settled + excluded.settled, low = greatest(edge_session.low, excluded.low),
-        changed_at = now()
-"""
-_RECEIPT: Final[LiteralString] = """
-SELECT (s.settled + int8multirange(int8range(1, greatest(s.low, 1))))::text,
-       (SELECT coalesce(jsonb_agg(r ORDER BY r -> 'seq'), '[]') FROM (
-            SELECT jsonb_build_object('seq', q.seq, 'rows', q.refused, 'reason', q.reason) AS r
-            FROM quarantine q
-            WHERE q.site_id = s.site_id AND q.edge = s.edge AND q.session = s.session AND q.status <> 'stored'
-            ORDER BY q.quarantine_id DESC LIMIT %(most)s) newest)
-FROM edge_session s
-WHERE s.site_id = %(site_id)s AND s.edge = %(edge)s AND s.session = %(session)s
-"""
 _REJUDGE: Final[LiteralString] = """
 INSERT INTO rejudge (stack_id, hour, reason)
 SELECT k.stack_id, k.hour, %(reason)s
 FROM unnest(%(stacks)s::integer[], %(hours)s::timestamptz[]) AS k (stack_id, hour)
 """
 _SITE_CLOCK: Final[LiteralString] = """
-INSERT INTO site_clock (site_id, newest) VALUES (%s, %s)
-ON CONFLICT (site_id) DO UPDATE SET newest = greatest(site_clock.newest, excluded.newest)
+INSERT INTO site_clock (site_id, newest) SELECT * FROM unnest(%s::integer[], %s::timestamptz[])
+ON CONFLICT (site_id) DO UPDATE SET newest = excluded.newest WHERE site_clock.newest < excluded.newest
 """
 _STACK_LATEST: Final[LiteralString] = """
-INSERT INTO stack_latest (stack_id, sampled_at) VALUES (%s, %s)
-ON CONFLICT (stack_id) DO UPDATE SET sampled_at = greatest(stack_latest.sampled_at, excluded.sampled_at)
+INSERT INTO stack_latest (stack_id, sampled_at) SELECT * FROM unnest(%s::integer[], %s::timestamptz[])
+ON CONFLICT (stack_id)
+    DO UPDATE SET sampled_at = excluded.sampled_at WHERE stack_latest.sampled_at < excluded.sampled_at
 """
 _EDGE_STATE: Final[LiteralString] = """
 INSERT INTO edge_state (site_id, edge, online, document, received_at) VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (site_id, edge) DO UPDATE
     SET online = excluded.online, document = excluded.document, received_at = excluded.received_at
+    WHERE edge_state.received_at <= excluded.received_at  -- every ingestor reads it, each at its own pace
 """
 _ORDER_ACK: Final[LiteralString] = """
 INSERT INTO order_ack (site_id, edge, order_id, version, seen_at, seen_by) VALUES (%s, %s, %s, %s, %s, %s)
@@ -156,26 +150,53 @@ WHERE quarantine_id = %(id)s
 """
 
 
-async def put_batch(conn: Connection, batch: NewBatch) -> tuple[int, bool]:
-    """(batch_id, whether it is here for the first time) of *batch*."""
-    values = {name: getattr(batch, name) for name in NewBatch.__slots__}
-    values["sent_at"] = None if batch.sent_at is None else instant(batch.sent_at)
-    cursor = await conn.execute(_PUT_BATCH, values)
-    row = await cursor.fetchone()
-    assert row is not None
-    return row[0], row[1] == 1
+async def put_batches(conn: Connection, batches: Sequence[NewBatch]) -> list[tuple[int, bool]]:
+    """(batch_id, whether it is here for the first time) of each of *batches*."""
+    copies: dict[Any, list[int]] = {}
+    for index, batch in enumerate(batches):
+        own = batch.identity if batch.session is not None else (index,)
+        copies.setdefault(own, []).append(index)
+    places = sorted(copies.values(), key=lambda same: batches[same[0]].order)
+    if not places:
+        return []
+    rows = [_batch_row([batches[index] for index in same]) for same in places]
+    cursor = await conn.execute(_PUT_BATCHES, [list(column) for column in zip(*rows, strict=True)])
+    found = [(0, False)] * len(batches)
+    for same, (batch_id, deliveries, digest) in zip(places, await cursor.fetchall(), strict=True):
+        assert digest == batches[same[0]].digest
+        for place, index in enumerate(same):
+            found[index] = (batch_id, place == 0 and deliveries == len(same))
+    return found
+
+
+def _batch_row(same: Sequence[NewBatch]) -> list[Any]:
+    """The row of a message that came once, or several times at once."""
+    first = same[0]
+    return [
+        first.site_id,
+        first.edge,
+        first.session,
+        first.seq,
+        first.digest,
+        max(batch.low for batch in same),
+        first.rows_before,
+        first.dropped_before,
+        None if first.sent_at is None else instant(first.sent_at),
+        first.received_at,
+        first.rows,
+        first.ingestor,
+        len(same),
+    ]
 
 
 async def put_books(conn: Connection, books: Mapping[tuple[int, datetime], HourBook]) -> None:
     """Add the fates of rows by (batch_id, hour); what is released moves from one fate to another."""
-    async with conn.cursor() as cursor:
-        await cursor.executemany(
-            _PUT_BOOK,
-            [
-                [batch_id, hour, book.stored, book.duplicate, book.conflict, book.quarantined]
-                for (batch_id, hour), book in sorted(books.items())
-            ],
-        )
+    rows = [
+        [batch_id, hour, book.stored, book.duplicate, book.conflict, book.quarantined]
+        for (batch_id, hour), book in sorted(books.items())
+    ]
+    if rows:
+        await conn.execute(_PUT_BOOKS, [list(column) for column in zip(*rows, strict=True)])
 
 
 async def batch_of(
@@ -215,72 +236,6 @@ async def put_quarantined(conn: Connection, items: Sequence[Quarantined]) -> Non
         )
 
 
-async def settle(conn: Connection, settled: Mapping[SessionKey, Settling]) -> None:
-    """Note that the numbers in *settled* need not be sent again."""
-    for (site_id, edge, session), what in sorted(settled.items()):
-        values = {
-            "site_id": site_id,
-            "edge": edge,
-            "session": session,
-            "seqs": sorted(what.seqs),
-            "low": what.low,
-        }
-        await conn.execute(_SETTLE, values)
-
-
-async def receipt_of(conn: Connection, key: SessionKey) -> Receipt | None:
-    """What the database says it has of a session: any ingestor gives the same receipt."""
-    site_id, edge, session = key
-    cursor = await conn.execute(
-        _RECEIPT, {"site_id": site_id, "edge": edge, "session": session, "most": RECEIPT_REFUSALS}
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        return None
-    ranges = _ranges(row[0])
-    through = ranges.pop(0)[1] - 1 if ranges and ranges[0][0] <= 1 else 0
-    return Receipt(session=session, through=through, also=_newest(ranges), refused=tuple(_refusals(row[1])))
-
-
-def _newest(ranges: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The highest numbers of rising *ranges*, rising."""
-    found: list[int] = []
-    for low, high in reversed(ranges):
-        room = ALSO_LISTED - len(found)
-        found += range(high - 1, max(low, high - room) - 1, -1)
-    return tuple(reversed(found))
-
-
-def _ranges(text: str) -> list[tuple[int, int]]:
-    """The half-open ranges of a multirange such as `{[1,42),[43,45)}`, in order."""
-    inner = text.strip("{}")
-    pairs = (part.strip("[)").split(",") for part in inner.split("),")) if inner else ()
-    return [(int(low), int(high)) for low, high in pairs]
-
-
-def _refusals(items: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
-    """One entry for each reason: `{"seq", "rows", "reason"}`; no `rows` where the whole frame was refused.
-
-    What is too much to be listed is counted in the words of its reason.
-    """
-    for item in items:
-        if item["rows"] is None:
-            yield {"seq": item["seq"], "rows": [], "reason": item["reason"]}
-            continue
-        by_reason: dict[str, list[int]] = {}
-        for refusal in item["rows"]:
-            by_reason.setdefault(refusal["reason"], []).append(refusal["row"])
-        reasons = list(by_reason.items())
-        for reason, rows in reasons[:REASONS_LISTED]:
-            more = f" ({len(rows)} rows; the first {ROWS_LISTED} of them are listed)" if len(rows) > ROWS_LISTED else ""
-            yield {"seq": item["seq"], "rows": rows[:ROWS_LISTED], "reason": reason + more}
-        others = sorted(row for _, rows in reasons[REASONS_LISTED:] for row in rows)
-        if others:
-            more = f"; the first {ROWS_LISTED} of them are listed" if len(others) > ROWS_LISTED else ""
-            said = f"{len(reasons) - REASONS_LISTED} other reasons, {len(others)} rows{more}"
-            yield {"seq": item["seq"], "rows": others[:ROWS_LISTED], "reason": said}
-
-
 async def ask_to_judge(conn: Connection, hours: Iterable[tuple[int, datetime]], *, reason: str) -> None:
     """Put (stack_id, hour) into the queue of the rule stage and wake it."""
     pairs = sorted(set(hours))
@@ -292,9 +247,10 @@ async def ask_to_judge(conn: Connection, hours: Iterable[tuple[int, datetime]], 
 
 async def advance_clocks(conn: Connection, sites: Mapping[int, datetime], stacks: Mapping[int, datetime]) -> None:
     """Note the newest row of each simulated site and of each stack."""
-    async with conn.cursor() as cursor:
-        await cursor.executemany(_SITE_CLOCK, sorted(sites.items()))
-        await cursor.executemany(_STACK_LATEST, sorted(stacks.items()))
+    for statement, clocks in ((_SITE_CLOCK, sites), (_STACK_LATEST, stacks)):
+        if clocks:
+            keys, times = zip(*sorted(clocks.items()), strict=True)
+            await conn.execute(statement, [list(keys), list(times)])
 
 
 async def put_edge_state(

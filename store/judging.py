@@ -71,6 +71,11 @@ async def put_tick(conn: Connection, at: datetime, leader: str) -> datetime:
     return newest
 
 
+async def newest_tick(conn: Connection) -> datetime | None:
+    row = await (await conn.execute("SELECT max(at) FROM tick")).fetchone()
+    return None if row is None else row[0]
+
+
 async def clock(conn: Connection, site_id: int, *, simulated: bool) -> int | None:
     """What time it is at a site, in microseconds: the newest tick, or its newest row where it is simulated."""
     if simulated:

@@ -97,6 +97,12 @@ async def site_codes(conn: Connection) -> list[str]:
     return [code for (code,) in await cursor.fetchall()]
 
 
+async def regions_of_sites(conn: Connection) -> dict[str, str]:
+    """The code of its region by the code of each site."""
+    cursor = await conn.execute("SELECT s.code, r.code FROM site s JOIN region r USING (region_id)")
+    return dict(await cursor.fetchall())
+
+
 async def region_codes(conn: Connection) -> set[str]:
     cursor = await conn.execute("SELECT code FROM region")
     return {code for (code,) in await cursor.fetchall()}

@@ -34,11 +34,12 @@ _CERTAINLY_KEPT: Final = 300 * 24 * HOUR  # an hour this young is in nobody's re
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table with rows of stacks, that go by time."""
+    """A table with rows of stacks or of sites, that go by time."""
 
     name: LiteralString
     at: LiteralString  #: the column with the time
     kept_from: LiteralString  #: the column of `kept_from` that says how far back they are kept
+    owner: LiteralString = "stack"
 
 
 TABLES: Final = (
@@ -48,6 +49,9 @@ TABLES: Final = (
     _Table("hour_mean", "start", "records_from"),
     _Table("hour_verdict", "start", "records_from"),
     _Table("month_verdict", "month", "records_from"),
+    _Table("reported_mean", "sampled_at", "records_from"),
+    _Table("signal", "sampled_at", "rows_from", "site"),
+    _Table("overruled", "sampled_at", "records_from", "site"),
 )
 
 
@@ -97,14 +101,14 @@ WHERE hypertable_schema = current_schema() AND hypertable_name = %s ORDER BY ran
 _DROP: Final[LiteralString] = "SELECT drop_chunks(%s::regclass, older_than => %s, newer_than => %s)"
 # A chunk goes as a whole when nobody keeps anything in it.
 _IS_KEPT: Final[LiteralString] = """
-SELECT FROM stack k LEFT JOIN kept_from f USING (site_id)
-WHERE coalesce(f.{kept_from}, '-infinity') < %(end)s AND EXISTS (SELECT FROM {relation} m WHERE m.stack_id = k.stack_id)
+SELECT FROM {owner} k LEFT JOIN kept_from f USING (site_id)
+WHERE coalesce(f.{kept_from}, '-infinity') < %(end)s AND EXISTS (SELECT FROM {relation} m WHERE m.{id} = k.{id})
 LIMIT 1
 """
 _SLICE: Final[LiteralString] = """
 DELETE FROM {relation} WHERE ctid = ANY(ARRAY(
-    SELECT old.ctid FROM stack k JOIN kept_from f USING (site_id) CROSS JOIN LATERAL (
-        SELECT m.ctid FROM {relation} m WHERE m.stack_id = k.stack_id AND m.{at} < f.{kept_from} LIMIT %(slice)s) old
+    SELECT old.ctid FROM {owner} k JOIN kept_from f USING (site_id) CROSS JOIN LATERAL (
+        SELECT m.ctid FROM {relation} m WHERE m.{id} = k.{id} AND m.{at} < f.{kept_from} LIMIT %(slice)s) old
     LIMIT %(slice)s))
 """
 # Books go by session, as a whole and from its end, so that what is left of one always balances. A session that still
@@ -231,15 +235,22 @@ async def _newest_kept_from(conn: Connection, table: _Table) -> datetime | None:
 
 
 async def _is_kept(conn: Connection, table: _Table, relation: sql.Identifier, end: datetime) -> bool:
-    query = sql.SQL(_IS_KEPT).format(relation=relation, kept_from=sql.Identifier(table.kept_from))
+    query = sql.SQL(_IS_KEPT).format(relation=relation, **_names(table))
     return (await conn.execute(query, {"end": end})).rowcount == 1
 
 
 async def _delete(conn: Connection, table: _Table, relation: sql.Identifier, gone: Gone, slice_rows: int) -> None:
-    statement = sql.SQL(_SLICE).format(
-        relation=relation, at=sql.Identifier(table.at), kept_from=sql.Identifier(table.kept_from)
-    )
+    statement = sql.SQL(_SLICE).format(relation=relation, at=sql.Identifier(table.at), **_names(table))
     await _repeat(conn, table.name, statement, {"slice": slice_rows}, gone)
+
+
+def _names(table: _Table) -> dict[str, sql.Identifier]:
+    owner, kept_from = table.owner, table.kept_from
+    return {
+        "owner": sql.Identifier(owner),
+        "id": sql.Identifier(f"{owner}_id"),
+        "kept_from": sql.Identifier(kept_from),
+    }
 
 
 async def _repeat(

@@ -11,13 +11,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """What one rule watches over time: a pollutant of a stack under a pack."""
+    """What one rule watches over time: a pollutant of a stack under a pack, or what an edge sends."""
 
     rule: str
-    pack: str
     site: str
-    stack: str
-    pollutant: str
+    pack: str | None = None
+    stack: str | None = None
+    pollutant: str | None = None
+    edge: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ class Finding:
 
 
 def alert_id(series: Series, period_start: int) -> str:
-    """A function of rule, pack, stack, pollutant and period, and of nothing else."""
-    name = "\n".join((series.rule, series.pack, series.site, series.stack, series.pollutant, str(period_start)))
+    """A function of rule, pack, stack or edge, pollutant and period, and of nothing else."""
+    parts = (series.rule, series.pack, series.site, series.stack, series.pollutant, str(period_start))
+    name = "\n".join(part or "" for part in parts) + (f"\n{series.edge}" if series.edge else "")
     digest = hashlib.blake2b(name.encode(), digest_size=15).digest()
     return "al-" + base64.b32encode(digest).decode().lower()

@@ -1,19 +1,22 @@
 // What the page knows, when it asks again, and drawing it at most a few times a second however fast alerts come.
 import { ask, follow, forget, remember, token, tokenFromAddress } from "./live.js";
-import { alertCard, caseCard, h, healthView, isFictional, siteCard } from "./view.js";
+import { alertCard, booksCard, caseCard, h, healthView, isFictional, siteCard } from "./view.js";
 import { current, switchLanguage, word } from "./words.js";
 
 const KEPT = 500; // alerts in memory: a replayed year brings thousands
 const SHOWN = { open: 12, over: 4 }; // until a person asks for all of them
 const MOST = 100; // elements drawn even then
 const DRAW_MS = 250;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const WATCHED = 10; // sites whose missing rows are counted: an operator has one, an agency has the metrics
 const TROUBLE = ["suspended", "restricted", "trial", "operating"]; // what needs eyes comes first
 const RANK = { critical: 0, major: 1, warning: 2, info: 3 };
 
 const at = (id) => document.getElementById(id);
 const isOpen = (alert) => alert.state === "firing" || alert.state === "acknowledged";
 
-const known = { alerts: new Map(), cases: [], sites: [], stacks: new Map(), health: null };
+const known = { alerts: new Map(), cases: [], sites: [], stacks: new Map(), books: [], missing: new Map(), health: null };
 let line = "connecting";
 let refused = false;
 let away = false;
@@ -101,6 +104,13 @@ const PAINT = {
     put("site-list", known.sites.length ? known.sites.map((site) => siteCard(site, known.stacks.get(site.code) ?? [])) : h("p.card.soft", {}, word("no_sites")));
     PAINT.notices();
   },
+  books() {
+    const sites = [...new Set(known.books.map((line) => line.site))];
+    at("books").hidden = !token();
+    put("books-list",
+      !sites.length ? h("p.card.soft", {}, word("no_books")) : [],
+      sites.slice(0, MOST).map((code) => booksCard(siteOf(code), linesOf(code), known.missing.get(code))));
+  },
   health() {
     if (known.health) put("health-list", healthView(known.health));
   },
@@ -165,6 +175,30 @@ async function stacksOf(site) {
   })));
 }
 
+/** The lines of the newest day of a site, by its own books: a simulated site has its own clock. */
+function linesOf(code) {
+  const lines = known.books.filter((line) => line.site === code);
+  const newest = Math.max(...lines.map((line) => Date.parse(line.hour)));
+  return lines.filter((line) => Date.parse(line.hour) > newest - DAY_MS);
+}
+
+async function loadBooks() {
+  if (!token()) return;
+  known.books = (await ask("/v1/books?limit=1000")).items;
+  for (const site of known.sites.slice(0, WATCHED)) known.missing.set(site.code, await missingOf(site));
+  draw("books");
+}
+
+/** What the register asks of the last ended hour and what is missing of it, over all stacks and channels. */
+async function missingOf(site) {
+  if (!site.now) return null;
+  const end = Math.floor(Date.parse(site.now) / HOUR_MS) * HOUR_MS;
+  const span = `from=${new Date(end - HOUR_MS).toISOString()}&to=${new Date(end).toISOString()}`;
+  const { items, next } = await ask(`/v1/books/channels?site=${site.code}&${span}&limit=1000`);
+  if (!items.length || next) return null;
+  return items.reduce((all, line) => ({ expected: all.expected + line.expected, missing: all.missing + line.missing }), { expected: 0, missing: 0 });
+}
+
 async function loadHealth() {
   known.health = await ask("/v1/health");
   draw("health");
@@ -223,6 +257,8 @@ function signOut(because = false) {
   following?.abort();
   known.alerts.clear();
   known.cases = [];
+  known.books = [];
+  known.missing.clear();
   draw("all");
   loadSites().catch(() => draw("notices"));
   loadCases().catch(() => draw("notices"));
@@ -261,3 +297,4 @@ start();
 keep(loadHealth, 5000);
 keep(loadSites, 10000);
 keep(loadCases, 5000);
+keep(loadBooks, 30000);

@@ -68,8 +68,9 @@ export function alertCard(alert, site, acknowledge) {
       h("strong", {}, word(alert.rule)),
       site?.simulated ? pill(word("simulated"), "warn") : null,
       h("span.end", {}, pill(word(alert.state)))),
-    h("p.figure", {}, `${gas(alert.pollutant)} ${value}`, h("span.soft", {}, ` ${word("of_limit")} ${limit}`)),
-    h("p.soft", {}, `${site?.shown ?? alert.site} · ${alert.stack ?? ""} · ${share ? period.slice(0, 7) : period}`),
+    alert.unit === "rows" ? h("p.figure", {}, word("n_rows", { n: number(alert.observed) }))
+      : h("p.figure", {}, `${gas(alert.pollutant)} ${value}`, h("span.soft", {}, ` ${word("of_limit")} ${limit}`)),
+    h("p.soft", {}, `${site?.shown ?? alert.site} · ${alert.stack ?? alert.evidence?.edge ?? ""} · ${share ? period.slice(0, 7) : period}`),
     folded(`alert-${alert.id}`, word("numbers"),
       pairs({ [word("clause")]: alert.clause, [word("started")]: time(alert.started_at, zone), [word("ended")]: time(alert.ended_at, zone), ...alert.evidence, id: alert.id }),
       alert.state === "firing"
@@ -145,6 +146,25 @@ export function siteCard(site, stacks) {
           ? h("div.months", {}, names.map((name) => monthView(name, stack.month[name], stack.hour[name])))
           : h("p.soft", {}, word("no_month")));
     }));
+}
+
+const FATES = ["published", "stored", "duplicate", "conflict", "quarantined", "dropped", "in_flight", "unexplained"];
+const LOSSES = { dropped: "warn", quarantined: "warn", unexplained: "bad" };
+
+/** The books of a site: a line an edge, summed over *lines*; *missing* counts rows of the last ended hour, if known. */
+export function booksCard(site, lines, missing) {
+  const edges = [...new Set(lines.map((line) => line.edge))].sort();
+  const sum = (edge, fate) => lines.filter((line) => line.edge === edge).reduce((all, line) => all + line[fate], 0);
+  return h("article.card", {},
+    h("div.row", {}, h("h3", {}, site?.shown ?? lines[0].site),
+      missing ? h("span.end", {}, pill(word("missing_rows", { n: number(missing.missing), all: number(missing.expected) }),
+        missing.missing ? "warn" : "good")) : null),
+    h("div.wide", { tabindex: "0", role: "group", "aria-label": word("books") }, h("table", {},
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, word("edge")), FATES.map((fate) => h("th", { scope: "col" }, word(fate))))),
+      h("tbody", {}, edges.map((edge) => h("tr", {}, h("th", { scope: "row" }, edge), FATES.map((fate) => {
+        const rows = sum(edge, fate);
+        return h("td", {}, rows && LOSSES[fate] ? pill(number(rows), LOSSES[fate]) : number(rows));
+      })))))));
 }
 
 export const isFictional = (text) => /fictional|fictitious|虚构/i.test(text);

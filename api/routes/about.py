@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.context import Here
-from api.schemas import Key, Page
-from api.schemas import Pack as PackModel
+from api.schemas.about import Key
+from api.schemas.about import Pack as PackModel
+from api.schemas.common import Page
 from plant.packs import Pack, all_packs
 
 router = APIRouter(tags=["about"])

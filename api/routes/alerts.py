@@ -14,7 +14,8 @@ from api.context import Here
 from api.idempotent import IdempotencyKey, once
 from api.inputs import LIMIT, Cursor, From, Limit, Name, Text, To, Word
 from api.paging import decode, page
-from api.schemas import Alert, AlertExport, AlertState, AlertWithEvents, Page, Severity
+from api.schemas.alerts import Alert, AlertExport, AlertState, AlertWithEvents
+from api.schemas.common import Page, Severity
 from plant.errors import NotFound
 from plant.packs import all_packs
 from store import alerts

@@ -11,12 +11,16 @@ from api.auth import RELEASE, Asking
 from api.context import Here
 from api.idempotent import IdempotencyKey, once
 from api.inputs import LIMIT, Cursor, From, Limit, Name, Number, To
+from api.lookup import find_site, find_stack
 from api.paging import decode, encode, page
-from api.schemas import BookLine, Page, Quarantined
+from api.schemas.books import BookLine, ChannelLine, Quarantined
+from api.schemas.common import Page
 from store.books import list_books
+from store.coverage import list_channels
 from store.pool import transaction
 from store.principals import audit
 from store.quarantine import ANSWER_BYTES, find_quarantined, list_quarantine, release
+from store.register import site_by_code
 
 router = APIRouter(tags=["books"])
 
@@ -47,6 +51,40 @@ async def read_books(
             limit=limit + 1,
         )
     return page(rows, limit, lambda line: (line["hour"], line["site"], line["edge"]))
+
+
+@router.get("/books/channels", response_model=Page[ChannelLine])
+async def read_channels(
+    here: Here,
+    access: Asking,
+    site: Name,
+    stack: Name | None = None,
+    start: From = None,
+    end: To = None,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+) -> Any:
+    """Rows that the register asks for and rows that are there, per channel and UTC hour, newest first."""
+    access.signed_in()
+    key = decode(cursor, datetime, str, str)
+    async with transaction(here.pool) as conn:
+        now = (await find_site(conn, access, site)).now
+        if stack is not None:
+            await find_stack(conn, access, site, stack)
+        registered = await site_by_code(conn, site)
+        if registered is None or now is None:
+            return {"items": [], "next": None}
+        rows = await list_channels(
+            conn,
+            registered,
+            now=now,
+            stack=stack,
+            start=start,
+            end=end,
+            after=(key[0], key[1], key[2]) if key else None,
+            limit=limit + 1,
+        )
+    return page(rows, limit, lambda line: (line["hour"], line["stack"], line["channel"]))
 
 
 @router.get("/quarantine", response_model=Page[Quarantined])

@@ -18,7 +18,8 @@ from api.idempotent import IdempotencyKey, once
 from api.inputs import LIMIT, Cursor, Evidence, Limit, Name, Text, Word
 from api.lookup import find_site
 from api.paging import decode, page
-from api.schemas import Case, CaseState, CaseTrack, Page
+from api.schemas.cases import Case, CaseState, CaseTrack
+from api.schemas.common import Page
 from plant.errors import NotFound
 from store import orders
 from store.alerts import find_alert

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api.context import Here
-from api.schemas import Health
+from api.schemas.about import Health
 from plant.errors import Unavailable
 from store.health import Beat, beats
 from store.migrate import pending

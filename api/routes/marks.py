@@ -13,7 +13,8 @@ from api.idempotent import IdempotencyKey, once
 from api.inputs import LIMIT, Cursor, Evidence, From, Limit, Moment, Name, Number, Text, To
 from api.lookup import find_stack
 from api.paging import decode, page
-from api.schemas import Mark, MarkKind, MarkStatus, Page
+from api.schemas.common import Page
+from api.schemas.marks import Mark, MarkKind, MarkStatus
 from store import marks
 from store.pool import transaction
 from store.principals import audit

@@ -1,35 +1,40 @@
-"""`GET /metrics`: what to watch, in the text format of Prometheus. Names no site: it is for operators, open to all."""
+"""`GET /metrics`: what to watch, in the text format of Prometheus.
+
+Open to all as far as it names no site. The books, which do, are there for who gives a token, as far as its scope goes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
+from api.auth import Asking
 from api.context import Here
+from api.exposition import metric
 from store.alerts import SEVERITIES
+from store.edge_figures import ingest_lag_s
 from store.health import beats, figures, open_alerts
 from store.pool import transaction
 
 router = APIRouter(tags=["health"])
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
-Sample = tuple[Mapping[str, str], float]
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def read_metrics(here: Here) -> PlainTextResponse:
+async def read_metrics(here: Here, access: Asking) -> PlainTextResponse:
     async with transaction(here.pool) as conn:
-        rows = await here.row_count.read(conn)
         counts = await figures(conn)
         alerts = await open_alerts(conn)
         seen = await beats(conn)
+        lag_s = await ingest_lag_s(conn)
+        books = await here.book_metrics.read(conn, access.scope) if access.principal is not None else ""
     by_instance = [({"component": beat.component, "instance": beat.instance}, beat) for beat in seen]
     text = "".join(
         [
-            metric("batch_rows_total", "counter", "Rows in committed messages", [({}, rows)]),
+            metric("batch_rows_total", "counter", "Rows in committed messages", [({}, counts["rows"])]),
             metric(
                 "open_alerts",
                 "gauge",
@@ -55,27 +60,26 @@ async def read_metrics(here: Here) -> PlainTextResponse:
                 "Whether a part can do its work",
                 [(labels, int(beat.ok)) for labels, beat in by_instance],
             ),
+            metric(
+                "ingest_lag_seconds",
+                "gauge",
+                "The longest that one of the newest messages took from arrival to commit",
+                [({}, lag_s)],
+            ),
+            metric(
+                "ingestor_inbox_messages",
+                "gauge",
+                "Messages that an ingestor holds and has not committed",
+                [
+                    (labels, beat.detail["inbox"])
+                    for labels, beat in by_instance
+                    if beat.component == "ingestor" and "inbox" in beat.detail
+                ],
+            ),
             metric("feed_readers", "gauge", "Readers of the live feed here", [({}, here.feed.readers)]),
             metric("feed_cut_off_total", "counter", "Readers that did not keep up", [({}, here.feed.cut_off)]),
             metric("feed_number", "gauge", "Number of the last event given to readers", [({}, here.feed.position)]),
+            books,
         ]
     )
     return PlainTextResponse(text, media_type=MEDIA_TYPE)
-
-
-def metric(name: str, kind: str, about: str, samples: Iterable[Sample]) -> str:
-    """One metric with its help and type lines."""
-    full = f"stackwatch_{name}"
-    lines = [f"# HELP {full} {about}.", f"# TYPE {full} {kind}"]
-    lines += [f"{full}{_labels(labels)} {value!r}" for labels, value in samples]
-    return "\n".join(lines) + "\n"
-
-
-def _labels(labels: Mapping[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{key}="{_escaped(value)}"' for key, value in labels.items()) + "}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

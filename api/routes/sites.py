@@ -19,14 +19,15 @@ from api.lookup import find_site, local_hour, main_pack
 from api.months import figures
 from api.paging import decode, page
 from api.running import bounds_of_hour
-from api.schemas import FeatureCollection, Page, Site, SiteStatus
+from api.schemas.common import Page
+from api.schemas.sites import FeatureCollection, Site, SiteStatus
 from plant.errors import Fault
 from plant.limits import governing
 from plant.packs import pack as pack_named
 from plant.periods import micros
 from plant.reading import Reader
 from plant.register import region_from
-from store import cases, orders
+from store import cases, edges, orders
 from store.alerts import OPEN_STATES, SEVERITIES, AlertFilter, list_alerts
 from store.pool import Connection, transaction
 from store.published import (
@@ -85,6 +86,7 @@ async def read_status(here: Here, access: Asking, site: Name) -> Any:
             "alerts": await list_alerts(conn, access.scope, wanted, limit=LIMIT),
             "cases": [await case_document(conn, case_id, access.roles) for case_id in opened],
             "orders": [order_document(order) for order in await orders.in_force(conn, row.site_id)],
+            "edges": [_edge_status(state) for state in await edges.states_of(conn, row.site_id, limit=LIMIT)],
         }
 
 
@@ -189,6 +191,18 @@ def order_document(row: orders.OrderRow) -> dict[str, Any]:
         text=row.text,
     )
     return order.document()
+
+
+def _edge_status(state: edges.EdgeState) -> dict[str, Any]:
+    said = state.document
+    return {
+        "edge": state.edge,
+        "online": state.online,
+        "received_at": utc_text(state.received_at),
+        **{name: said.get(name) for name in ("outbox", "oldest", "dropped", "agent_file", "hook")},
+        "version": said.get("version", ""),
+        "sources": said.get("sources", {}),
+    }
 
 
 async def _stack_status(conn: Connection, stack: StackRow, registered: RegisteredSite) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from api.inputs import LIMIT, AsOf, Cursor, From, Limit, Month, Name, To, Word
 from api.lookup import find_stack, main_pack
 from api.months import figures
 from api.paging import decode, page
-from api.schemas import Compliance, Hour, Measurement, Page
+from api.schemas.common import Page
+from api.schemas.stacks import Compliance, Hour, Measurement
 from plant.errors import NotFound
 from store.pool import transaction
 from store.published import HourFilter, StackRow, list_hours, list_measurements, list_months

@@ -1,1 +1,1 @@
-"""An imaginary works for the demo and for tests: every minute a pure function of seed, scenario and orders."""
+"""Imaginary works for the demo, for tests and for scoring rules: rows by seed, faults and orders, and their truth."""

@@ -1,282 +1,286 @@
-"""What the stacks of an imaginary works send, minute by minute, as a function of seed, breakdowns and orders.
+"""An imaginary works: its stacks, what befalls them, and what their analysers show, by seed, faults and orders.
 
-A pollutant is what the process makes times what its abatement lets through; a breakdown lowers the
-abatement's efficiency, an order takes the load away. The levels are invented and plausible, chosen to
-stay well below the ultra-low limits while everything works; they are no data of any plant.
+    cycles + activity ─▶ gas ─▶ analysers ─▶ claims ─▶ loggers ─▶ rows
+         ▲ orders      ▲ faults  ▲ faults    ▲ faults   ▲ faults
+
+A run goes on from a `State`, so it may be cut anywhere and gives the same bits; a stack's rows do not depend on its
+neighbours. The rows are `edge.simulator.loggers`', publishing is `edge.simulator.run`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from edge.simulator.noise import Floats, Ints, key, smooth, white
+from edge.simulator import faults as catalogue
+from edge.simulator.activity import Effect, activity
+from edge.simulator.analyser import NORMAL, SIGNALS, Analysers, Routine
+from edge.simulator.cycles import CYCLES, Clock, Cycle, Draws
+from edge.simulator.faults import Fault
+from edge.simulator.gas import Gas, Levels, Levers, Plant, lag_shares, reckon
+from edge.simulator.kinds import AIR_O2, KINDS, Kind
+from edge.simulator.noise import Floats, Ints, Truths, streams, uniform
+from plant.register import Stack
 
-MINUTE_MS: Final = 60_000
-INTERVAL_S: Final = 60
+_AT_ONCE: Final = 32_768  # steps times stacks reckoned together: what fits a processor's cache
+_SPEED_M_S: Final = 15.0  # for which a duct is built, where the register has no area
+_QUARTER_S: Final = 900  # no zone changes within one
+_CARRIED: Final = ("gas", "instruments", "held")
 
-STOPPING_MIN: Final = 60  # from full load to standstill
-STARTING_MIN: Final = 120  # from the first heat to full load
-_RAMP_MIN: Final = 30  # an abatement fails and recovers by and by
-_AMBIENT_O2: Final = 20.9
-_AMBIENT_DEGC: Final = 15.0
-_BANKED: Final = 0.05  # what a hot battery that makes nothing still breathes
-_SLOWED: Final = 0.7  # longer coking time
-_SLOW_MIN: Final = 180  # how fast levels wander
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackPlan:
+    """One stack: as it is registered, and what stands behind it."""
+
+    stack: Stack
+    kind: str
+    size: float = 1.0  #: of the usual one
+    calibration_at: int = 200  #: minute of the local day
+    calibration_min: int = 9
+    base_o2: float | None = None  #: for a channel that the register calls corrected
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
-    """A quantity while the works runs: its mean, and how it wanders and jitters as parts of the mean."""
+class State:
+    """Where a run stands: the instant of the next step, and what the recurrences carry into it."""
 
-    mean: float
-    wander: float = 0.04
-    jitter: float = 0.02
+    at_ms: int
+    gas: Floats | None = None
+    instruments: Floats | None = None
+    held: Floats | None = None  #: the last values shown
 
+    def document(self) -> dict[str, Any]:
+        """The same as JSON, to the last bit."""
+        carried = {name: getattr(self, name) for name in _CARRIED}
+        texts = {name: base64.b64encode(value).decode() for name, value in carried.items() if value is not None}
+        return {"at": self.at_ms, **texts}
 
-@dataclass(frozen=True, slots=True)
-class Pollutant:
-    """What the process makes [mg/m3, dry, at measured oxygen] and the share that the abatement takes out."""
+    @classmethod
+    def of(cls, document: Mapping[str, Any], stacks: int) -> State:
+        def read(name: str) -> Floats | None:
+            if name not in document:
+                return None
+            return np.frombuffer(base64.b64decode(document[name])).reshape(-1, stacks).copy()
 
-    made: Level
-    efficiency: float
-    span: float  #: of the analyser's calibration gas [mg/m3]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """One kind of outlet."""
-
-    pollutants: Mapping[str, Pollutant]
-    o2: Level
-    moisture: Level
-    temperature: Level
-    flow: Level
-    load: Level
-
-
-MODELS: Final[Mapping[str, Model]] = {
-    "sinter_head": Model(
-        pollutants={
-            "so2": Pollutant(Level(600.0, 0.07, 0.04), 0.965, 160.0),
-            "nox": Pollutant(Level(240.0, 0.05, 0.03), 0.86, 240.0),
-            "pm": Pollutant(Level(3000.0, 0.08, 0.05), 0.9985, 40.0),
-        },
-        o2=Level(15.8, 0.008, 0.004),
-        moisture=Level(9.5),
-        temperature=Level(128.0),
-        flow=Level(1_050_000.0, 0.02, 0.01),
-        load=Level(92.0, 0.015, 0.004),
-    ),
-    "coke_chimney": Model(
-        pollutants={
-            "so2": Pollutant(Level(250.0, 0.07, 0.04), 0.94, 160.0),
-            "nox": Pollutant(Level(500.0, 0.05, 0.03), 0.8, 400.0),
-            "pm": Pollutant(Level(120.0, 0.08, 0.05), 0.96, 40.0),
-        },
-        o2=Level(8.5, 0.02, 0.01),
-        moisture=Level(11.0),
-        temperature=Level(182.0),
-        flow=Level(310_000.0, 0.02, 0.01),
-        load=Level(95.0, 0.01, 0.003),
-    ),
-    "hot_blast_stove": Model(
-        pollutants={
-            "so2": Pollutant(Level(24.0, 0.07, 0.04), 0.0, 160.0),
-            "nox": Pollutant(Level(85.0, 0.06, 0.04), 0.0, 400.0),
-            "pm": Pollutant(Level(4.2, 0.08, 0.05), 0.0, 40.0),
-        },
-        o2=Level(4.0, 0.06, 0.03),
-        moisture=Level(7.5),
-        temperature=Level(165.0),
-        flow=Level(420_000.0, 0.02, 0.01),
-        load=Level(90.0, 0.02, 0.005),
-    ),
-}
-"""By outlet key of the rule packs. [mg/m3; vol %; degC; m3/h standard, dry; % of rated load]"""
-
-_DECIMALS: Final = {"so2": 2, "nox": 2, "pm": 2, "o2": 2, "moisture": 2, "temperature": 1, "flow": 0, "load_pct": 1}
-_STATES: Final = ("running", "stopping", "stopped", "starting", "banked")
+        return cls(int(document["at"]), *(read(name) for name in _CARRIED))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StackModel:
-    code: str
-    process: str
-    units: tuple[str, ...] = ()
-    calibration_minute: int = 200  #: of the local day; six minutes leave the hour valid
-    calibration_minutes: int = 6
+class Block:
+    """A run of steps of all stacks: (n, m) by step and stack, `shown` and `over` (k, n, m) by channel."""
+
+    at_ms: Ints
+    gas: Gas
+    shown: Floats
+    over: Truths  #: over the range, and flagged so
+    hidden: Mapping[str, Truths]  #: by channel, where a flag lies
+    flag: np.ndarray[tuple[int, int], np.dtype[np.uint8]]
+    state: Ints  #: as the plant reports it
+    really: Ints  #: as it is
+    signals: Mapping[str, Floats]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breakdown:
-    """An abatement that takes out less. A stop of its unit is used to repair it."""
-
-    stack: str
-    pollutant: str
-    since_ms: int
-    until_ms: int
-    efficiency: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """An order as it acts on one unit, from when the works began to obey until it was free again."""
-
-    unit: str
-    mode: str  #: stop, hot_idle, max_load (value in %), min_coking_time
-    value: float | None = None
-    since_ms: int
-    until_ms: int | None = None
-
-
-MODES: Final = frozenset({"stop", "hot_idle", "max_load", "min_coking_time"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Works:
-    """All stacks of one site."""
+    """All stacks of one site, from *begin_ms* on."""
 
+    code: str
     seed: int
-    stacks: tuple[StackModel, ...]
-    breakdowns: tuple[Breakdown, ...] = ()
+    stacks: tuple[StackPlan, ...]
+    begin_ms: int
+    step_s: int = 60
     timezone: str = "UTC"
+    faults: tuple[Fault, ...] = ()
+    stops: tuple[Effect, ...] = ()  #: planned ones
 
-    def columns(self, since_ms: int, until_ms: int, effects: Sequence[Effect] = ()) -> tuple[dict[str, Any], int]:
-        """The rows of `[since, until)`, by column and in order of time, and their number; whole minutes."""
-        minutes = np.arange(since_ms // MINUTE_MS, until_ms // MINUTE_MS, dtype=np.int64)
-        parts = [self._stack(stack, minutes, effects) for stack in self.stacks]
-        rows = len(minutes) * len(parts)
-        if rows == 0:
-            return {}, 0
-        frame: dict[str, Any] = {
-            "stack": [stack.code for stack in self.stacks] * len(minutes),
-            "sampled_at": np.repeat(minutes * MINUTE_MS, len(parts)).tolist(),
-            "interval_s": INTERVAL_S,
-            "state": _woven([np.array(_STATES)[part.state] for part in parts]),
-            "flag": _woven([np.where(part.calibrating, "C", "N") for part in parts]),
-        }
-        for name in ("state", "flag"):
-            if len(set(frame[name])) == 1:
-                frame[name] = frame[name][0]
-        for channel, decimals in _DECIMALS.items():
-            frame[channel] = _woven([np.round(part.values[channel], decimals) for part in parts])
-        return frame, rows
+    @property
+    def step_ms(self) -> int:
+        return self.step_s * 1000
 
-    def _stack(self, stack: StackModel, minutes: Ints, effects: Sequence[Effect]) -> _Part:
-        model = MODELS[stack.process]
-        ours = [effect for effect in effects if effect.unit in stack.units]
-        activity, state = _activity(stack.units, ours, minutes)
+    @property
+    def begin(self) -> State:
+        return State(self.begin_ms)
 
-        def level(name: str, of: Level) -> Floats:
-            wander = smooth(key(self.seed, stack.code, name, "wander"), minutes, _SLOW_MIN)
-            jitter = white(key(self.seed, stack.code, name, "jitter"), minutes)
-            return np.asarray(of.mean * (1 + of.wander * wander + of.jitter * jitter))
+    def only(self, codes: Sequence[str]) -> Works:
+        """The same works with these of its stacks: their rows are the same."""
+        return replace(self, stacks=tuple(plan for plan in self.stacks if plan.stack.code in codes))
 
-        calibrating, span = self._calibration(stack, minutes)
-        values: dict[str, Floats] = {
-            "o2": level("o2", model.o2) * activity + _AMBIENT_O2 * (1 - activity),
-            "moisture": level("moisture", model.moisture) * activity + 1.5 * (1 - activity),
-            "temperature": level("temperature", model.temperature) * activity + _AMBIENT_DEGC * (1 - activity),
-            "flow": level("flow", model.flow) * (0.02 + 0.98 * activity),
-            "load_pct": level("load", model.load) * activity,
-        }
-        for name, pollutant in model.pollutants.items():
-            let_through = 1 - self._efficiency(stack, name, pollutant.efficiency, minutes, ours)
-            clean = level(name, pollutant.made) * let_through * activity
-            values[name] = np.where(calibrating, span * pollutant.span, np.maximum(clean, 0.0))
-        return _Part(values, state, calibrating)
-
-    def _calibration(self, stack: StackModel, minutes: Ints) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], Floats]:
-        """Which minutes calibrate, and the part of the span that the gas then shows: zero first, then span."""
-        into = (minutes + self._offsets(minutes) - stack.calibration_minute) % 1440
-        calibrating = into < stack.calibration_minutes
-        return calibrating, np.where(into * 2 < stack.calibration_minutes, 0.0, 0.8)
-
-    def _offsets(self, minutes: Ints) -> Ints:
-        """Minutes east of UTC, taken once a quarter of an hour: no zone changes in between."""
-        if len(minutes) == 0:
-            return minutes
-        zone = ZoneInfo(self.timezone)
-        quarters, where = np.unique(minutes // 15, return_inverse=True)
-        offsets = [datetime.fromtimestamp(int(q) * 900, UTC).astimezone(zone).utcoffset() for q in quarters]
-        seconds = [0 if offset is None else int(offset.total_seconds()) for offset in offsets]
-        return np.asarray(np.array(seconds, dtype=np.int64)[where] // 60)
-
-    def _efficiency(
-        self, stack: StackModel, pollutant: str, normal: float, minutes: Ints, effects: Sequence[Effect]
-    ) -> Floats:
-        efficiency = np.full(len(minutes), normal)
-        repairs = [effect.since_ms for effect in effects if effect.mode in ("stop", "hot_idle")]
-        for breakdown in self.breakdowns:
-            if breakdown.stack != stack.code or breakdown.pollutant != pollutant:
-                continue
-            since = breakdown.since_ms // MINUTE_MS
-            until_ms = min([breakdown.until_ms, *(at for at in repairs if at >= breakdown.since_ms)])
-            until = until_ms // MINUTE_MS
-            share = np.minimum(
-                np.clip((minutes - since) / _RAMP_MIN, 0.0, 1.0), np.clip(1 - (minutes - until) / _RAMP_MIN, 0.0, 1.0)
+    def blocks(
+        self,
+        state: State,
+        until_ms: int,
+        effects: Sequence[Effect] = (),
+        injected: Sequence[Fault] = (),
+        *,
+        at_once_ms: int | None = None,
+    ) -> Iterator[tuple[Block, State]]:
+        """The steps of `[state, until)` in blocks of *at_once_ms*, each with the state after it."""
+        most_ms = at_once_ms or max(1, _AT_ONCE // max(1, len(self.stacks))) * self.step_ms
+        while state.at_ms < until_ms:
+            block, state = self._block(
+                state, min(until_ms, state.at_ms + most_ms), (*self.stops, *effects), (*self.faults, *injected)
             )
-            efficiency = np.minimum(efficiency, normal + (breakdown.efficiency - normal) * share)
-        return np.asarray(efficiency)
+            yield block, state
+
+    def lasting(self, faults: Sequence[Fault], effects: Sequence[Effect] = ()) -> list[Fault]:
+        """*faults* as they last: a stop of its units is used to repair what is broken in the gas path of a stack."""
+        stops = [effect for effect in (*self.stops, *effects) if effect.mode in ("stop", "hot_idle")]
+        units = {plan.stack.code: plan.stack.units for plan in self.stacks}
+        lasting = []
+        for fault in faults:
+            if fault.stage == "gas":
+                ours = [effect.since_ms for effect in stops if effect.unit in units.get(fault.stack, ())]
+                fault = replace(fault, until_ms=min([fault.until_ms, *(at for at in ours if at >= fault.since_ms)]))
+            lasting.append(fault)
+        return lasting
+
+    def _block(
+        self, state: State, until_ms: int, effects: Sequence[Effect], faults: Sequence[Fault]
+    ) -> tuple[Block, State]:
+        at_ms = np.arange(state.at_ms, until_ms, self.step_ms, dtype=np.int64)
+        clock = self._clock(at_ms)
+        now = [
+            fault
+            for fault in self.lasting(faults, effects)
+            if fault.stack in self.columns and fault.since_ms < until_ms and fault.until_ms > state.at_ms
+        ]
+        levers = self._levers(at_ms, effects)
+        catalogue.pull_levers(levers, now, self.columns, at_ms)
+        levels = Levels(self.seed, self._names).draw(clock.index, self.step_s)
+        gas, lagged = reckon(
+            self._plant, levers, self._cycle(clock), levels, shares=lag_shares(self.step_s), at=state.gas
+        )
+        line = self._routine.line(clock, catalogue.missed_calibrations(now, self.columns, at_ms))
+        seen = self.analysers.seen(gas, catalogue.sample_dilution(now, self.columns, at_ms))
+        shown, instruments = self.analysers.shown(seen, line, clock, state.instruments)
+        row_of = self.analysers.channels.index
+        width = self.analysers.high - self.analysers.low
+        catalogue.bend(shown, now, self.columns, row_of, width, at_ms)
+        shown, over = self.analysers.limited(shown)
+        catalogue.freeze(shown, now, self.columns, row_of, state.held, at_ms)
+        normal = line.flag == NORMAL
+        block = Block(
+            at_ms=at_ms,
+            gas=gas,
+            shown=shown,
+            over=over & normal,
+            hidden={name: where & normal for name, where in catalogue.hidden(now, self.columns, at_ms).items()},
+            flag=line.flag,
+            state=levers.state,
+            really=levers.really,
+            signals={name: np.round(getattr(gas, name), decimals) for name, decimals in SIGNALS.items()},
+        )
+        return block, State(int(at_ms[-1]) + self.step_ms, lagged, instruments, shown[:, -1].copy())
+
+    def _levers(self, at_ms: Ints, effects: Sequence[Effect]) -> Levers:
+        levers = Levers.idle(at_ms.size, len(self.stacks))
+        if effects:
+            for column, plan in enumerate(self.stacks):
+                runs, state = activity(plan.stack.units, effects, at_ms, self.step_ms)
+                levers.activity[:, column], levers.state[:, column] = runs, state
+                levers.really[:, column] = state
+        return levers
+
+    def _cycle(self, clock: Clock) -> Cycle:
+        shape = (clock.second.size, len(self.stacks))
+        load, fuel, nox = np.ones(shape), np.ones(shape), np.ones(shape)
+        heat = np.zeros(shape)
+        for kind, (where, draws) in self._groups.items():
+            cycle = CYCLES[kind](clock, draws)
+            load[:, where], fuel[:, where], nox[:, where] = cycle.load, cycle.fuel, cycle.nox
+            heat[:, where] = cycle.heat
+        return Cycle(load, fuel, heat, nox)
+
+    def _clock(self, at_ms: Ints) -> Clock:
+        second = at_ms // 1000
+        zone = ZoneInfo(self.timezone)
+        quarters, where = np.unique(second // _QUARTER_S, return_inverse=True)
+        offsets = [datetime.fromtimestamp(int(q) * _QUARTER_S, UTC).astimezone(zone).utcoffset() for q in quarters]
+        seconds = [0 if offset is None else int(offset.total_seconds()) for offset in offsets]
+        return Clock(second, second + np.array(seconds, dtype=np.int64)[where], self.step_s)
+
+    @cached_property
+    def columns(self) -> Mapping[str, int]:
+        """Where each stack stands in a block."""
+        return {plan.stack.code: column for column, plan in enumerate(self.stacks)}
+
+    @cached_property
+    def analysers(self) -> Analysers:
+        base = np.array([np.nan if plan.base_o2 is None else plan.base_o2 for plan in self.stacks])
+        stacks = [plan.stack for plan in self.stacks]
+        return Analysers.of(self.seed, self._names, stacks, self._kinds, base, self.step_s)
+
+    @cached_property
+    def _kinds(self) -> tuple[Kind, ...]:
+        return tuple(KINDS[plan.kind] for plan in self.stacks)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(f"{self.code}/{plan.stack.code}" for plan in self.stacks)
+
+    @cached_property
+    def _groups(self) -> Mapping[str, tuple[Ints, Draws]]:
+        """By kind, where its stacks stand, and their chances."""
+        groups = {}
+        for kind in sorted({plan.kind for plan in self.stacks}):
+            where = np.array([column for column, plan in enumerate(self.stacks) if plan.kind == kind])
+            names = tuple(self._names[column] for column in where)
+            phase = uniform(streams(self.seed, names, "phase"), np.zeros(1, dtype=np.int64))[0]
+            chances = (streams(self.seed, names, what) for what in ("chance", "when", "long"))
+            groups[kind] = (where, Draws(phase, *chances))
+        return groups
+
+    @cached_property
+    def _routine(self) -> Routine:
+        once = np.zeros(1, dtype=np.int64)
+        return Routine(
+            calibration_at=np.array([float(plan.calibration_at) for plan in self.stacks]),
+            calibration_min=np.array([float(plan.calibration_min) for plan in self.stacks]),
+            purge_phase=uniform(streams(self.seed, self._names, "purge"), once)[0],
+            patrol_day=np.floor(7 * uniform(streams(self.seed, self._names, "patrol"), once)[0]),
+        )
+
+    @cached_property
+    def _plant(self) -> Plant:
+        kinds = self._kinds
+        size = np.array([plan.size for plan in self.stacks])
+
+        def each(name: str) -> Floats:
+            return np.array([float(getattr(kind, name)) for kind in kinds])
+
+        return Plant(
+            product_gas=each("product_gas") * size,
+            flow=each("flow") * size,
+            o2=np.array([AIR_O2 if kind.o2 is None else kind.o2 for kind in kinds]),
+            o2_at_no_load=each("o2_at_no_load"),
+            suction=each("suction"),
+            so2=each("sulphur") * size * 2.0,
+            nox=each("nox") * size,
+            pm=each("pm") * size,
+            takes=np.stack([each("takes_so2"), each("takes_nox"), each("takes_pm")]),
+            moisture=each("moisture"),
+            temperature=each("temperature"),
+            draught=each("draught"),
+            load_pct=each("load"),
+            production_kw=each("production_kw") * size,
+            abatement_kw=each("abatement_kw") * size,
+            area_m2=np.array([duct_area(plan) for plan in self.stacks]),
+            kv=np.array([plan.stack.velocity_factor for plan in self.stacks]),
+            ambient_pa=np.array([plan.stack.ambient_pressure_pa for plan in self.stacks]),
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    values: Mapping[str, Floats]
-    state: Ints
-    calibrating: np.ndarray[Any, np.dtype[np.bool_]]
-
-
-def _activity(units: Sequence[str], effects: Sequence[Effect], minutes: Ints) -> tuple[Floats, Ints]:
-    """The share of its normal load that a stack's units carry, and the state its operator reports."""
-    if not effects:
-        return np.ones(len(minutes)), np.zeros(len(minutes), dtype=np.int64)
-    each = [_unit_activity([e for e in effects if e.unit == unit], minutes) for unit in units]
-    activity = np.asarray(sum(part for part, _ in each) / len(each))
-    busiest = np.argmax(np.stack([part for part, _ in each]), axis=0)
-    state = np.take_along_axis(np.stack([state for _, state in each]), busiest[np.newaxis, :], axis=0)[0]
-    return activity, state
-
-
-def _unit_activity(effects: Sequence[Effect], minutes: Ints) -> tuple[Floats, Ints]:
-    activity = np.ones(len(minutes))
-    state = np.zeros(len(minutes), dtype=np.int64)
-    for effect in effects:
-        part, told = _obeying(effect, minutes)
-        lower = part < activity
-        activity = np.where(lower, part, activity)
-        state = np.where(lower | ((state == 0) & (told != 0)), told, state)
-    return activity, state
-
-
-def _obeying(effect: Effect, minutes: Ints) -> tuple[Floats, Ints]:
-    """What one order makes of one unit: activity from 0 to 1 and state by minute."""
-    since = effect.since_ms // MINUTE_MS
-    until = None if effect.until_ms is None else effect.until_ms // MINUTE_MS
-    bound = (minutes >= since) & (True if until is None else minutes < until)
-    if effect.mode in ("max_load", "min_coking_time"):
-        share = _SLOWED if effect.mode == "min_coking_time" else min(1.0, (effect.value or 0.0) / 100)
-        return np.where(bound, share, 1.0), np.zeros(len(minutes), dtype=np.int64)
-    rest, rest_state = (_BANKED, "banked") if effect.mode == "hot_idle" else (0.0, "stopped")
-    down = np.maximum(rest, 1 - (minutes - since + 1) / STOPPING_MIN)
-    activity = np.where(bound, down, 1.0)
-    told = np.where(bound, np.where(minutes - since < STOPPING_MIN, 1, _STATES.index(rest_state)), 0)
-    if until is not None:
-        lowest = max(rest, 1 - max(0, until - since) / STOPPING_MIN)
-        starting = (minutes >= until) & (minutes < until + STARTING_MIN)
-        up = lowest + (1 - lowest) * ((minutes - until) / STARTING_MIN)
-        activity = np.where(starting, up, activity)
-        told = np.where(starting, _STATES.index("starting"), told)
-    return activity, told.astype(np.int64)
-
-
-def _woven(parts: Sequence[np.ndarray[Any, Any]]) -> list[Any]:
-    """One list in order of time from one array a stack."""
-    woven: list[Any] = np.stack(parts, axis=1).ravel().tolist()
-    return woven
+def duct_area(plan: StackPlan) -> float:
+    """The registered area, else one for an ordinary speed; whole tenths of a square metre."""
+    if plan.stack.area_m2 is not None:
+        return plan.stack.area_m2
+    kind = KINDS[plan.kind]
+    wet = kind.flow * plan.size / (1 - kind.moisture / 100) * (273 + kind.temperature) / 273
+    return max(0.1, round(wet / 3600 / _SPEED_M_S, 1))

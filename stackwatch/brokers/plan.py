@@ -29,6 +29,15 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Several nodes of one broker. All are written the same file: a node is told its name by its environment."""
+
+    peers: tuple[str, ...]  #: HOST:PORT at which each of them listens to the others
+    port: int  #: that a node listens to the others at
+    password: str = field(repr=False)  #: that they show each other; a certificate alone every edge has
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerPlan:
     """One broker: where it listens, what it keeps where, and whom it lets near what."""
 
@@ -41,6 +50,8 @@ class BrokerPlan:
     port: int = 8883
     #: by name of identity; empty: identities are the common names of client certificates
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    in_flight: int = IN_FLIGHT  #: of a subscription, where the broker counts by subscription
+    cluster: Cluster | None = None
 
     @property
     def by_certificate(self) -> bool:

@@ -14,7 +14,7 @@ from plant.packs import outlets_by_pack
 from plant.register import parse_register
 from plant.settings import Settings
 from stackwatch.brokers import emqx, identities, mosquitto, nats
-from stackwatch.brokers.plan import BrokerPlan, Tls
+from stackwatch.brokers.plan import IN_FLIGHT, BrokerPlan, Cluster, Tls
 from stackwatch.local import access, keys
 from stackwatch.reach import reach
 from store.pool import connect
@@ -64,6 +64,10 @@ class Options:
     port: int = 8883
     installed_at: str | None = None
     store: str | None = None
+    peers: Sequence[str] = ()
+    cluster_port: int = 6222
+    cluster_password: Path | None = None
+    sites_per_ingestor: int | None = None
 
 
 class CannotWrite(PlantError):
@@ -112,6 +116,8 @@ def plan_for(broker: str, options: Options, sites: Sequence[str], *, root: str) 
         faults += identities.too_long(everybody)
     if not options.host or any(not (c.isascii() and (c.isalnum() or c in ".:-")) for c in options.host):
         faults.append(Fault("--host", f"must be an address, got {options.host!r}"))
+    in_flight = _in_flight(broker, options, faults)
+    cluster = _cluster(broker, options, faults)
     if faults:
         raise BadDocument("broker configuration", faults)
     return BrokerPlan(
@@ -123,6 +129,8 @@ def plan_for(broker: str, options: Options, sites: Sequence[str], *, root: str) 
         host=options.host,
         port=options.port,
         passwords={} if options.passwords is None else keys.passwords(options.passwords, [i.name for i in everybody]),
+        in_flight=in_flight,
+        cluster=cluster,
     )
 
 
@@ -162,6 +170,43 @@ def _tls(broker: str, options: Options, faults: list[Fault]) -> Tls:
         key=_path("--tls-key", options.tls_key, faults),
         ca=ca,
         crl=crl,
+    )
+
+
+def _in_flight(broker: str, options: Options, faults: list[Fault]) -> int:
+    """NATS counts by subscription, and bounds the sum: an ingestor has one a site, and two for the rest."""
+    sites = options.sites_per_ingestor
+    if sites is None:
+        return IN_FLIGHT
+    if broker != "nats":
+        faults.append(Fault("--sites-per-ingestor", "only NATS needs it; the others count a whole session"))
+    return min(IN_FLIGHT, nats.MOST_UNACKNOWLEDGED // (sites + 2))
+
+
+def _cluster(broker: str, options: Options, faults: list[Fault]) -> Cluster | None:
+    if not options.peers:
+        if options.cluster_password is not None:
+            faults.append(Fault("--peer", "is needed of each node: --cluster-password is for a cluster"))
+        return None
+    if broker != "nats":
+        faults.append(Fault("--peer", "only for NATS; EMQX has its own ways, and Mosquitto does not cluster"))
+    if len(set(options.peers)) < nats.REPLICAS:
+        faults.append(Fault("--peer", f"name at least {nats.REPLICAS} nodes: two of three are enough to go on"))
+    for peer in options.peers:
+        host, _, port = peer.rpartition(":")
+        known = host and all(c.isascii() and (c.isalnum() or c in ".-_") for c in host)
+        if not (known and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+            faults.append(Fault("--peer", f"must look like HOST:PORT, got {peer!r}"))
+    if options.cluster_password is None:
+        faults.append(Fault("--cluster-password", "is needed: a file with what nodes show each other, made if missing"))
+    if options.tls_ca is None:
+        faults.append(Fault("--tls-ca", "is needed: nodes of a cluster check each other's certificate"))
+    if faults or options.cluster_password is None:
+        return None
+    return Cluster(
+        peers=tuple(dict.fromkeys(options.peers)),
+        port=options.cluster_port,
+        password=keys.password(options.cluster_password),
     )
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.routes.health import COMPONENTS, judge
-from plant.broker import broker_address
+from api.routes.health import COMPONENTS, YOUNG_S, judge
+from ingestor.sharing import Share, uncovered
+from plant.broker import BrokerAddress, broker_address
 from plant.errors import PlantError
 from plant.packs import all_packs
 from plant.settings import Settings
 from stackwatch.reach import reach
 from stackwatch.running import FAILED
-from store.health import beats
+from store.health import Beat, beats
 from store.migrate import pending
 from store.pool import Connection, connect
+from store.register import regions_of_sites
 
 ANSWER_S: Final = 5.0
+NAMED: Final = 5  #: sites that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ async def _look(settings: Settings) -> AsyncIterator[Said]:
     if not settings.mqtt_url:
         yield Said(False, "no broker is known: set STACKWATCH_MQTT_URL, or give --data of a running `stackwatch up`")
     else:
-        yield await _broker(settings)
+        for node in broker_address(settings.mqtt_url).nodes:
+            yield await _broker(node)
     if not settings.database_url:
         yield Said(
             False, "no database is known: set STACKWATCH_DATABASE_URL, or give --data of a running `stackwatch up`"
@@ -67,8 +71,7 @@ async def _look(settings: Settings) -> AsyncIterator[Said]:
         yield Said(False, f"the database does not answer: {error}")
 
 
-async def _broker(settings: Settings) -> Said:
-    address = broker_address(settings.mqtt_url)
+async def _broker(address: BrokerAddress) -> Said:
     place = f"{address.host}:{address.port}"
     try:
         async with asyncio.timeout(ANSWER_S):
@@ -105,6 +108,8 @@ async def _system(conn: Connection) -> AsyncIterator[Said]:
     for component, words in COMPONENTS.items():
         check = judge(component, words, seen)
         yield Said(check["ok"], check["detail"])
+    for said in division(await regions_of_sites(conn), seen):
+        yield said
     row = await (await conn.execute("SELECT count(*), now() - min(asked_at) > '5 min' FROM rejudge")).fetchone()
     assert row is not None
     yield Said(
@@ -113,3 +118,22 @@ async def _system(conn: Connection) -> AsyncIterator[Said]:
     row = await (await conn.execute("SELECT count(*) FROM quarantine WHERE status = 'held'")).fetchone()
     assert row is not None
     yield Said(not row[0], f"{row[0]} payloads are in quarantine" + (": GET /v1/quarantine says why" if row[0] else ""))
+
+
+def division(regions: Mapping[str, str], seen: Sequence[Beat]) -> list[Said]:
+    """Whether the ingestors that are well take all sites together; nothing where none is, which is said elsewhere."""
+    well = [beat for beat in seen if beat.component == "ingestor" and beat.ok and beat.age_s < YOUNG_S]
+    shares = [Share.from_document(beat.detail.get("share", {})) for beat in well]
+    if not shares:
+        return []
+    found = []
+    if left := uncovered(regions, shares):
+        named = ", ".join(left[:NAMED]) + (", ..." if len(left) > NAMED else "")
+        advice = "give them to one by STACKWATCH_INGESTOR_REGIONS or STACKWATCH_INGESTOR_SITES"
+        found.append(Said(False, f"no running ingestor takes the messages of {len(left)} sites ({named}): {advice}"))
+    elif len(shares) > 1:
+        found.append(Said(True, f"{len(shares)} running ingestors take all sites together"))
+    if (whole := shares.count(Share())) > 1:
+        advice = "divide them by STACKWATCH_INGESTOR_GROUP, _REGIONS or _SITES"
+        found.append(Said(False, f"{whole} ingestors each read every message, and it is stored once: {advice}"))
+    return found

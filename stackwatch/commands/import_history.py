@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edge.trace import Reading, ReplayPlan, parse_mapping, parse_step, parse_time, plan_replay, read_rows
+from edge.trace import Reading, ReplayPlan, read_rows
 from ingestor import bulk
 from ingestor.bulk import Chunk
 from ingestor.intake import Intake
 from plant import wire
 from plant.errors import BadDocument, Fault, Unavailable
+from stackwatch.commands.traces import TraceOptions, plan_of
 from stackwatch.reach import reach
 from store.pool import open_pool
 
@@ -33,27 +34,13 @@ async def import_history(
     *,
     site: str,
     stack: str,
-    mapping: Sequence[str],
-    start: str | None,
-    step: str | None,
-    instrument: str | None,
+    trace: TraceOptions,
     database_url: str | None,
     data: Path | None,
     as_json: bool,
 ) -> None:
     settings = reach(database_url=database_url, data=data)
-    plan = await asyncio.to_thread(
-        plan_replay,
-        file,
-        site=site,
-        stack=stack,
-        mapping=parse_mapping(mapping),
-        start=None if start is None else parse_time(start),
-        step_ms=None if step is None else parse_step(step),
-        instrument=instrument,
-    )
-    if plan.left_out:
-        print(f"left out: {', '.join(plan.left_out)} (name them with --map COLUMN=CHANNEL)", file=sys.stderr)
+    plan = await plan_of(file, trace, site=site, stack=stack)
     async with open_pool(settings.database_url, name="import") as pool:
         intake = Intake(pool, settings.topic_root, "import")
         chunks = -(-plan.rows // CHUNK_ROWS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
@@ -16,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from edge.agent import open_edge
 from edge.replay import ReplayProgress
 from edge.replay import replay as replay_trace
-from edge.trace import parse_mapping, parse_step, parse_time, plan_replay
+from stackwatch.commands.traces import TraceOptions, plan_of
 from stackwatch.local.folder import default_folder
 from stackwatch.reach import reach
 
@@ -30,28 +29,14 @@ async def replay(
     stack: str,
     edge: str,
     speed: float | None,
-    mapping: Sequence[str],
-    start: str | None,
-    step: str | None,
-    instrument: str | None,
+    trace: TraceOptions,
     outbox: Path | None,
     mqtt_url: str | None,
     data: Path | None,
     as_json: bool,
 ) -> None:
     settings = reach(mqtt_url=mqtt_url, data=data, needs=("mqtt_url",))
-    plan = plan_replay(
-        file,
-        site=site,
-        stack=stack,
-        mapping=parse_mapping(mapping),
-        start=None if start is None else parse_time(start),
-        step_ms=None if step is None else parse_step(step),
-        speed=speed,
-        instrument=instrument,
-    )
-    if plan.left_out:
-        print(f"left out: {', '.join(plan.left_out)} (name them with --map COLUMN=CHANNEL)", file=sys.stderr)
+    plan = await plan_of(file, trace, site=site, stack=stack, speed=speed)
     folder = outbox or (data or default_folder(os.environ)) / OUTBOX
     bar = Progress(
         TextColumn("{task.description}"),

@@ -19,13 +19,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from edge.replay import ReplayProgress
 from edge.simulator.run import SimulationProgress
+from edge.simulator.scenario import load_scenario
 from plant.errors import PlantError, Unavailable
 from plant.settings import Settings
 from stackwatch import running
 from stackwatch.commands.admin import import_file
 from stackwatch.demo import story
 from stackwatch.demo.client import Client
-from stackwatch.demo.sites import Plants, now, open_plants
+from stackwatch.demo.sites import WORKS, Plants, now, open_plants
 from stackwatch.local.folder import remove, resolved, write_private
 from stackwatch.local.supervisor import LocalStack
 from store import principals
@@ -38,6 +39,7 @@ COUNT_S: Final = 1.0
 JUDGED_S: Final = 300.0
 TICK_S: Final = 2.0
 TOKENS: Final = "demo-tokens.json"
+SCENARIO: Final = "demo"  #: the one whose works stands in the demonstration's own register
 
 
 async def demo(
@@ -60,6 +62,10 @@ async def demo(
     async def prepare(stack: LocalStack) -> None:
         with resources.as_file(resources.files(__package__) / "register.toml") as register:
             await import_file(stack.database_url, register)
+        if scenario != SCENARIO:
+            other = folder / "scenario-register.toml"
+            write_private(other, load_scenario(scenario).register_toml(WORKS))
+            await import_file(stack.database_url, other)
         tokens.update(await _tokens(stack))
 
     try:

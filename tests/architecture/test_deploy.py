@@ -20,11 +20,13 @@ import yaml
 from packaging.requirements import Requirement
 
 from api.routes.health import COMPONENTS
-from edge.agent import read_agent_file
+from edge.agent_file import read_agent_file
+from plant.broker import broker_address
 from plant.packs import outlets_by_pack
 from plant.register import parse_register
 from plant.settings import manual
 from stackwatch.brokers.identities import DELIVERER, INGESTOR
+from stackwatch.brokers.nats import CONFIGURATION, NODE_NAME, REPLICAS
 from stackwatch.cli import app
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -252,52 +254,141 @@ def test_the_demonstration_publishes_as_a_site_of_its_register() -> None:
     assert str(plan.folder) == volume
 
 
+def test_the_second_ingestor_is_the_first_under_another_name_in_the_same_group() -> None:
+    more: dict[str, Any] = yaml.safe_load((COMPOSE / "two-ingestors.yaml").read_text(encoding="utf-8"))["services"]
+    assert set(more) == {"ingestor", "ingestor-2"}
+    assert set(more["ingestor"]) == {"environment"}
+    assert more["ingestor-2"].pop("extends") == {"file": "compose.yaml", "service": "ingestor"}
+    assert set(more["ingestor-2"]) == {"environment"}
+    names = {one["environment"]["STACKWATCH_INGESTOR_ID"] for one in more.values()}
+    groups = {one["environment"]["STACKWATCH_INGESTOR_GROUP"] for one in more.values()}
+    assert (len(names), len(groups)) == (2, 1)
+    assert all(is_setting(variable) for one in more.values() for variable in one["environment"])
+    # certificates are those of one identity, and what a container keeps it keeps for itself
+    assert "volumes" not in SERVICES["ingestor"]
+    assert "container_name" not in SERVICES["ingestor"]
+
+
 # ---- Kubernetes ----
 
 
+KUBERNETES: Final = DEPLOY / "kubernetes"
+WAYS: Final = ("broker", "nats")  #: what somebody applies: each with a broker of its own
+
+
+def kustomization(folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+    return document
+
+
 def kustomized(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every object that *folder* brings in."""
-    for resource in yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]:
+    """Every object that *folder* brings in, as far as we use kustomize: patches by name, a suffix, labels."""
+    one = kustomization(folder)
+    assert set(one) <= {
+        "apiVersion",
+        "kind",
+        "namespace",
+        "nameSuffix",
+        "labels",
+        "resources",
+        "patches",
+        "configMapGenerator",
+        "images",
+    }
+    patches = {}
+    for item in one.get("patches", ()):
+        document = yaml.safe_load((folder / item["path"]).read_text(encoding="utf-8"))
+        patches[document["kind"], document["metadata"]["name"]] = document
+    for resource in one["resources"]:
         path = (folder / resource).resolve()
         assert path.exists(), resource
-        if path.is_dir():
-            yield from kustomized(path)
-        else:
-            for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-                yield path, document
+        inner = kustomized(path) if path.is_dir() else ((path, one) for one in documents(path))
+        for file, found in inner:
+            patch = patches.pop((found["kind"], found["metadata"]["name"]), {})
+            yield file, relabelled(merged(found, patch), one)
+    assert not patches, "a patch of what is not there"
 
 
-OBJECTS: Final = [one for _, one in kustomized(DEPLOY / "kubernetes" / "broker")]
-WORKLOADS: Final = [one for one in OBJECTS if one["kind"] in ("Deployment", "StatefulSet")]
+def documents(path: Path) -> Iterator[dict[str, Any]]:
+    yield from yaml.safe_load_all(path.read_text(encoding="utf-8"))
+
+
+def merged(found: Any, patch: Any) -> Any:
+    """A strategic merge: objects by key, lists of named objects by name."""
+    if isinstance(found, dict) and isinstance(patch, dict):
+        kept = {} if patch.get("$patch") == "replace" else found
+        return kept | {key: merged(kept.get(key), value) for key, value in patch.items() if key != "$patch"}
+    if isinstance(found, list) and isinstance(patch, list):
+        by_name = {one["name"]: one for one in found}
+        return list((by_name | {one["name"]: merged(by_name.get(one["name"]), one) for one in patch}).values())
+    return patch
+
+
+def relabelled(found: dict[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
+    name = found["metadata"]["name"] + by.get("nameSuffix", "")
+    found = found | {"metadata": found["metadata"] | {"name": name}}
+    for labels in by.get("labels", ()):
+        if labels.get("includeSelectors") and found["kind"] == "Deployment":
+            pairs, spec = labels["pairs"], found["spec"]
+            pod = spec["template"]["metadata"]
+            template = spec["template"] | {"metadata": pod | {"labels": pod["labels"] | pairs}}
+            selector = {"matchLabels": spec["selector"]["matchLabels"] | pairs}
+            found = found | {"spec": spec | {"selector": selector, "template": template}}
+    return found
+
+
+OBJECTS: Final = {way: [one for _, one in kustomized(KUBERNETES / way)] for way in WAYS}
+OF_A_WAY: Final = {
+    way: [one for one in objects if one["kind"] in ("Deployment", "StatefulSet")] for way, objects in OBJECTS.items()
+}
+WORKLOADS: Final = {f"{way}/{one['metadata']['name']}": one for way, several in OF_A_WAY.items() for one in several}
+INGESTORS: Final = {name: one for name, one in WORKLOADS.items() if name.split("/")[1].startswith("ingestor")}
+
+
+def variables(workload: Mapping[str, Any]) -> dict[str, Any]:
+    """What the first container of *workload* is told, by name."""
+    return {one["name"]: one for one in workload["spec"]["template"]["spec"]["containers"][0]["env"]}
 
 
 def test_every_manifest_is_brought_in_and_is_an_object() -> None:
-    files = {path for path, _ in kustomized(DEPLOY / "kubernetes" / "broker")}
-    there = {path for path in (DEPLOY / "kubernetes").rglob("*.yaml") if path.name != "kustomization.yaml"}
-    assert files == {path.resolve() for path in there}
-    for one in OBJECTS:
-        assert {"apiVersion", "kind", "metadata"} <= set(one)
-        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", one["metadata"]["name"])
-    names = [(one["kind"], one["metadata"]["name"]) for one in OBJECTS]
-    assert len(names) == len(set(names))
-    assert {one["metadata"]["name"] for one in WORKLOADS} == {"ingestor", "alerts", "api", "broker"}
+    folders = {path.parent for path in KUBERNETES.rglob("kustomization.yaml")}
+    patches = {
+        (folder / one["path"]).resolve() for folder in folders for one in kustomization(folder).get("patches", ())
+    }
+    files = {path for way in WAYS for path, _ in kustomized(KUBERNETES / way)}
+    there = {path.resolve() for path in KUBERNETES.rglob("*.yaml") if path.name != "kustomization.yaml"}
+    assert files | patches == there
+    for objects in OBJECTS.values():
+        for one in objects:
+            assert {"apiVersion", "kind", "metadata"} <= set(one)
+            assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", one["metadata"]["name"])
+        names = [(one["kind"], one["metadata"]["name"]) for one in objects]
+        assert len(names) == len(set(names))
+    assert set(WORKLOADS) == {
+        *(f"{way}/{name}" for way in WAYS for name in ("alerts", "api", "broker")),
+        "broker/ingestor",
+        "nats/ingestor-north",
+        "nats/ingestor-south",
+    }
 
 
-def test_every_selector_finds_its_pods() -> None:
-    labels = {}
-    for one in WORKLOADS:
-        wanted = one["spec"]["selector"]["matchLabels"]
-        assert wanted == one["spec"]["template"]["metadata"]["labels"]
-        labels[one["metadata"]["name"]] = wanted
-    for one in OBJECTS:
+@pytest.mark.parametrize("way", WAYS)
+def test_every_selector_finds_its_pods(way: str) -> None:
+    labels = []
+    for one in OF_A_WAY[way]:
+        labels.append(one["spec"]["selector"]["matchLabels"])
+        assert labels[-1] == one["spec"]["template"]["metadata"]["labels"]
+    for one in OBJECTS[way]:
+        if one["kind"] in ("Service", "PodDisruptionBudget"):
+            selector = one["spec"]["selector"]
+            assert (selector if one["kind"] == "Service" else selector["matchLabels"]) in labels
         if one["kind"] == "Service":
-            assert one["spec"]["selector"] in labels.values()
-            target = next(w for w in WORKLOADS if w["spec"]["selector"]["matchLabels"] == one["spec"]["selector"])
+            target = next(w for w in OF_A_WAY[way] if w["spec"]["selector"]["matchLabels"] == one["spec"]["selector"])
             ports = {p["name"] for c in target["spec"]["template"]["spec"]["containers"] for p in c.get("ports", ())}
             assert {port["targetPort"] for port in one["spec"]["ports"]} <= ports
 
 
-@pytest.mark.parametrize("one", WORKLOADS, ids=lambda one: one["metadata"]["name"])
+@pytest.mark.parametrize("one", WORKLOADS.values(), ids=WORKLOADS)
 def test_a_pod_may_do_little_and_says_how_it_is(one: dict[str, Any]) -> None:
     pod = one["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -318,7 +409,7 @@ def test_a_pod_may_do_little_and_says_how_it_is(one: dict[str, Any]) -> None:
 
 
 def test_pods_run_commands_and_settings_that_there_are() -> None:
-    for one in WORKLOADS:
+    for one in WORKLOADS.values():
         pod = one["spec"]["template"]["spec"]
         for container in (*pod.get("initContainers", ()), *pod["containers"]):
             if container["image"] != "stackwatch":
@@ -327,27 +418,91 @@ def test_pods_run_commands_and_settings_that_there_are() -> None:
             mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
             for variable in container["env"]:
                 assert is_setting(variable["name"])
-                if "value" in variable:
+                if variable["name"].endswith("_FILE"):
                     assert any(variable["value"].startswith(f"{mount}/") for mount in mounts), variable
             probe = container.get("readinessProbe", {}).get("exec", {}).get("command", ())
             assert set(probe[3:]) <= set(COMPONENTS)
 
 
-def test_an_ingestor_is_never_two() -> None:
-    ingestor = next(one for one in WORKLOADS if one["metadata"]["name"] == "ingestor")
-    assert (ingestor["spec"]["replicas"], ingestor["spec"]["strategy"]) == (1, {"type": "Recreate"})
+def test_ingestors_of_a_group_have_names_of_their_own_and_are_replaced_one_by_one() -> None:
+    ingestor = WORKLOADS["broker/ingestor"]
+    assert ingestor["spec"]["replicas"] > 1
+    assert ingestor["spec"]["strategy"] == {"type": "RollingUpdate"}
+    told = variables(ingestor)
+    assert told["STACKWATCH_INGESTOR_GROUP"]["value"]
+    assert told["STACKWATCH_INGESTOR_ID"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
+def test_ingestors_that_divide_by_region_are_one_each_and_keep_their_names() -> None:
+    """A second one of the same name would take its session away; a pod's own name would leave sessions behind."""
+    by_region = {name: one for name, one in INGESTORS.items() if name.startswith("nats/")}
+    for name, one in by_region.items():
+        assert (one["spec"]["replicas"], one["spec"]["strategy"]) == (1, {"type": "Recreate"})
+        assert "STACKWATCH_INGESTOR_GROUP" not in variables(one)
+        assert variables(one)["STACKWATCH_INGESTOR_ID"]["value"] == name.removeprefix("nats/")
+    regions = [variables(one)["STACKWATCH_INGESTOR_REGIONS"]["value"] for one in by_region.values()]
+    assert len(set(regions)) == len(regions)
+
+
+def test_the_nodes_of_the_cluster_are_those_that_processes_and_nodes_are_told_of() -> None:
+    broker = WORKLOADS["nats/broker"]
+    names = [f"broker-{n}" for n in range(broker["spec"]["replicas"])]
+    assert len(names) == REPLICAS
+    assert broker["spec"]["podManagementPolicy"] == "Parallel"
+    (generated,) = kustomization(KUBERNETES / "nats")["configMapGenerator"]
+    literals = dict(line.split("=", 1) for line in generated["literals"])
+    nodes = broker_address(literals["STACKWATCH_MQTT_URL"]).nodes
+    assert [node.host for node in nodes] == [f"{name}.{broker['spec']['serviceName']}" for name in names]
+    assert NODE_NAME in variables(broker)
+    (headless,) = (one for one in OBJECTS["nats"] if one["kind"] == "Service" and one["metadata"]["name"] == "broker")
+    assert (headless["spec"]["clusterIP"], headless["spec"]["publishNotReadyAddresses"]) == ("None", True)
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    (cluster_port,) = (p["containerPort"] for p in _ports(broker) if p["name"] == "cluster")
+    for name in names:
+        assert f"--peer {name}.broker:{cluster_port}" in page
+    assert f"-c, /etc/stackwatch/broker/{CONFIGURATION}" in (KUBERNETES / "nats" / "broker.yaml").read_text("utf-8")
+
+
+def _ports(workload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [port for one in workload["spec"]["template"]["spec"]["containers"] for port in one.get("ports", ())]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_port_of_a_broker_lets_in_whom_it_is_for(way: str) -> None:
+    policies = {one["metadata"]["name"]: one["spec"] for one in OBJECTS[way] if one["kind"] == "NetworkPolicy"}
+    opened = {port["port"]: rule.get("from") for rule in policies["broker-in"]["ingress"] for port in rule["ports"]}
+    assert set(opened) == {port["containerPort"] for port in _ports(WORKLOADS[f"{way}/broker"])}
+    assert opened.pop(8883) is None  # anybody, who then needs a certificate
+    themselves = [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "broker"}}}]
+    assert all(source == themselves for source in opened.values())
 
 
 def test_the_manual_says_how_each_secret_is_made() -> None:
     page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
     asked = {
         volume["secret"]["secretName"]
-        for one in WORKLOADS
+        for one in WORKLOADS.values()
         for volume in one["spec"]["template"]["spec"]["volumes"]
         if "secret" in volume
     }
     assert len(asked) == 6
     assert set(re.findall(r"create secret generic (stackwatch-[a-z-]+)", page)) == asked
+
+
+def test_a_unit_of_several_ingestors_differs_from_the_one_in_its_name_only() -> None:
+    one = (SYSTEMD / "stackwatch-ingestor.service").read_text(encoding="utf-8").splitlines()
+    several = (SYSTEMD / "stackwatch-ingestor@.service").read_text(encoding="utf-8").splitlines()
+    comments = {line for line in (*one, *several) if line.startswith("#")}
+    assert set(several) - set(one) - comments == {
+        "Description=stackwatch ingestor %i",
+        "Conflicts=stackwatch-ingestor.service",
+        "EnvironmentFile=/etc/stackwatch/ingestor-%i.env",
+        "Environment=STACKWATCH_INGESTOR_ID=ingestor-%i",
+    }
+    assert set(one) - set(several) - comments == {
+        "Description=stackwatch ingestor",
+        "EnvironmentFile=-/etc/stackwatch/ingestor.env",
+    }
 
 
 # ---- systemd ----
@@ -371,7 +526,7 @@ def test_a_unit_runs_a_command_with_settings_that_there_are(unit: Path) -> None:
     credentials = {value.split(":")[0] for key, value in pairs if key == "LoadCredential"}
     for name, value in (value.split("=") for key, value in pairs if key == "Environment"):
         assert is_setting(name)
-        assert value.removeprefix("%d/") in credentials
+        assert name.endswith("_ID") or value.removeprefix("%d/") in credentials
     assert ("DynamicUser", "yes") in pairs
     assert any(key == "MemoryMax" for key, _ in pairs)
 

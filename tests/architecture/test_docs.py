@@ -101,7 +101,7 @@ def test_the_manual_names_no_setting_that_does_not_exist() -> None:
 @pytest.mark.parametrize(("name", "command"), sorted(commands()), ids=[name for name, _ in sorted(commands())])
 def test_each_command_has_a_section_that_names_its_options(name: str, command: Any) -> None:
     page = text_of("docs/commands.md")
-    sections = dict(re.findall(r"^## (stackwatch [a-z -]+)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
+    sections = dict(re.findall(r"^## (stackwatch [a-z0-9 -]+)\n(.*?)(?=^## |\Z)", page, re.M | re.S))
     assert name in sections
     options = {long for parameter in command.params for long in parameter.opts if long.startswith("--")}
     assert {option for option in options if not re.search(rf"{option}\b", sections[name])} == set()
@@ -115,7 +115,7 @@ def test_the_manual_has_no_command_or_target_that_does_not_exist() -> None:
         shown = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
         if page.name == "CHANGELOG.md":
             shown = ""  # it names several in one breath
-        for words in re.findall(r"(?<![\w-])stackwatch((?: [a-z][a-z-]*)+)", shown):
+        for words in re.findall(r"(?<![\w-])stackwatch((?: [a-z][a-z0-9-]*)+)", shown):
             first, *more = words.split()
             name = f"stackwatch {first}"
             assert name in known, f"{called(page)}: {name}"

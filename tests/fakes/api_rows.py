@@ -257,6 +257,17 @@ class Rows:
                 [site_id, edge, session, low],
             )
 
+    async def redelivered(self, edge: str, seq: int) -> None:
+        """A frame comes again."""
+        await self.conn.execute(
+            "UPDATE batch SET deliveries = deliveries + 1 WHERE edge = %s AND seq = %s AND session IS NOT NULL",
+            [edge, seq],
+        )
+
+    async def touched(self, edge: str) -> None:
+        """Its frames say once more what the edge holds."""
+        await self.conn.execute("UPDATE batch SET low = coalesce(low, 0) + 1 WHERE edge = %s", [edge])
+
     async def quarantined(
         self, payload: bytes, *, site: str | None = "works", seq: int | None = None, edge: str | None = "gate-1"
     ) -> int:

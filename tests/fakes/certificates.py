@@ -26,21 +26,22 @@ class Authority:
         self.ca.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
     def server(self) -> tuple[Path, Path]:
-        """Certificate and key of a server on this machine."""
+        """Certificate and key of a server on this machine, which may be a node of a cluster and so a client too."""
         names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
-        return self._issue("server", ExtendedKeyUsageOID.SERVER_AUTH, names)
+        both = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+        return self._issue("server", both, names)
 
     def client(self, name: str) -> tuple[Path, Path]:
         """Certificate and key of a client whose subject is its common name."""
-        return self._issue(name, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        return self._issue(name, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), None)
 
     def _issue(
-        self, name: str, usage: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None
+        self, name: str, usage: x509.ExtendedKeyUsage, names: x509.SubjectAlternativeName | None
     ) -> tuple[Path, Path]:
         certificate, key_file = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         if not certificate.exists():
             key = ec.generate_private_key(ec.SECP256R1())
-            builder = _builder(_common_name(name), self._name, key).add_extension(x509.ExtendedKeyUsage([usage]), False)
+            builder = _builder(_common_name(name), self._name, key).add_extension(usage, False)
             if names is not None:
                 builder = builder.add_extension(names, False)
             key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,10 +23,12 @@ import pytest
 from builders import WORKS, put_register
 from edge import outbox as edge_outbox
 from edge.agent import Edge, open_edge
-from edge.outbox import Outbox, OutboxFull, OutboxUnusable, Policy
+from edge.outbox import Outbox, OutboxFull, Policy
+from edge.outbox_file import OutboxUnusable
 from edge.replay import replay
 from edge.reserve import SIZE
 from edge.trace import plan_replay
+from fakes.disks import Disk, mount, unmount, why_no_small_disk
 from fakes.polling import until
 from fakes.receipting import ReceiptingIngestor
 from ingestor import serve as ingestor_process
@@ -50,49 +50,6 @@ from store.scope import EVERYWHERE
 MB: Final = 1 << 20
 ROWS: Final = 20  # a frame
 START_MS: Final = 1_767_225_600_000  # 2026
-
-
-class Disk:
-    """A file system of its own, to be filled and emptied."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._ballast = path / "ballast"
-
-    def fill(self) -> None:
-        with self._ballast.open("ab", buffering=0) as file, suppress(OSError):
-            while True:
-                file.write(bytes(1 << 12))
-
-    def make_room(self) -> None:
-        self._ballast.unlink()
-
-    def lose(self) -> None:
-        """Delete everything on it."""
-        for path in self.path.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def mount(path: Path, size_mb: int) -> str | None:
-    """Mount a small disk on a folder that exists; why it cannot be, where it cannot."""
-    if os.geteuid() != 0:
-        return "only root may mount a small disk"
-    options = f"size={size_mb}m,mode={path.stat().st_mode & 0o777:o},uid={path.stat().st_uid}"
-    argv = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else f"a small disk cannot be mounted here: {done.stderr.strip()}"
-
-
-def unmount(path: Path) -> None:
-    subprocess.run(["umount", "--lazy", path], check=True)
-
-
-def why_no_small_disk() -> str | None:
-    with tempfile.TemporaryDirectory(prefix="stackwatch-test-") as name:
-        why = mount(Path(name), 1)
-        if why is None:
-            unmount(Path(name))
-        return why
 
 
 _WHY_NOT: Final = why_no_small_disk()

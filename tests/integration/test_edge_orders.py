@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.agent import open_edge
 from edge.orders import OrderList
+from edge.simulator.loggers import columns
 from edge.simulator.run import Simulation, SimulationPlan
 from edge.simulator.scenario import load_scenario
 from fakes.polling import until
@@ -160,7 +161,7 @@ async def test_a_works_that_was_stopped_goes_on_as_if_it_had_not_been(
                 await asyncio.wait([task], timeout=10)
         through_ms = simulation.through_ms
         begin_ms = round(plan.scenario.begin(NOW).timestamp() * 1000)
-        frame, number = plan.scenario.works(begin_ms).columns(begin_ms, through_ms)
+        frame, number = columns(plan.scenario.works(SITE, begin_ms), begin_ms, through_ms)
         await until(lambda: len(system.rows) >= number)
         assert len(system.rows) == number
         expected = {

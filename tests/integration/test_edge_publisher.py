@@ -16,7 +16,7 @@ import pytest
 
 from edge.agent import open_edge
 from edge.link import Link
-from edge.outbox import Outbox
+from edge.outbox import DEFAULT_MAX_AGE_S, Outbox
 from edge.publisher import Publisher
 from fakes.polling import until
 from fakes.receipting import ReceiptingIngestor
@@ -41,9 +41,16 @@ def fill(outbox: Outbox, frames: int, start: int = 0) -> None:
 
 @asynccontextmanager
 async def publishing(
-    url: str, root: str, path: Path, *, window: int = 16, resend_after_s: float = 5.0
+    url: str,
+    root: str,
+    path: Path,
+    *,
+    window: int = 16,
+    resend_after_s: float = 5.0,
+    drain_rows_per_s: float = 20_000.0,
+    max_age_s: float = DEFAULT_MAX_AGE_S,
 ) -> AsyncIterator[tuple[Outbox, Publisher]]:
-    with Outbox(path) as outbox:
+    with Outbox(path, max_age_s=max_age_s) as outbox:
         link = Link(broker_address(url), client_id=f"edge-{root.replace('/', '-')}", rng=Random(1))
         publisher = Publisher(
             link,
@@ -54,6 +61,7 @@ async def publishing(
             version="1",
             window=window,
             resend_after_s=resend_after_s,
+            drain_rows_per_s=drain_rows_per_s,
         )
         async with link, publisher:
             yield outbox, publisher
@@ -71,6 +79,35 @@ async def test_every_frame_arrives_once_and_leaves_the_disk(mqtt_url: str, topic
             assert len(ingestor.rows) == 410
             stats = publisher.stats
             assert (stats.settled_frames, stats.settled_rows, stats.resent) == (205, 410, 0)
+
+
+async def test_what_is_new_arrives_while_a_backlog_leaves_at_its_rate(
+    mqtt_url: str, topic_root: str, tmp_path: Path
+) -> None:
+    with Outbox(tmp_path / "o") as outbox:
+        fill(outbox, 500)
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        async with publishing(mqtt_url, topic_root, tmp_path / "o", drain_rows_per_s=20.0) as (outbox, publisher):
+            await until(lambda: publisher.stats.settled_frames >= 2)
+            fill(outbox, 40, start=500)
+            await until(lambda: set(range(501, 541)) <= set(ingestor.frames[outbox.session]))
+            await until(lambda: outbox.waiting <= 500)
+            assert outbox.low < 250, "the backlog waits for its rate, and new frames are settled above it"
+            publisher.drain_at(1e9)
+            await publisher.drained(60)
+            assert sorted(ingestor.frames[outbox.session]) == list(range(1, 541)), "each left once"
+            assert len(ingestor.rows) == 1080
+
+
+async def test_what_waited_too_long_goes_without_a_broker_too(tmp_path: Path, topic_root: str) -> None:
+    now_s = 0.0
+    with Outbox(tmp_path / "o", monotonic_s=lambda: now_s) as outbox:
+        fill(outbox, 2)
+        now_s = 50.0
+        assert outbox.let_go_of_old() == 0
+    async with publishing("mqtt://127.0.0.1:1", topic_root, tmp_path / "o", max_age_s=40.0) as (outbox, _):
+        await until(lambda: outbox.waiting == 0)
+        assert outbox.stats().dropped == 4
 
 
 async def test_lost_frames_are_seen_by_the_gap_they_leave(mqtt_url: str, topic_root: str, tmp_path: Path) -> None:
@@ -166,6 +203,27 @@ async def test_a_retained_receipt_of_an_earlier_life_of_the_disk_loses_no_row(
             await publisher.drained(20)
             await until(lambda: len(ingestor.rows) == 32)
             assert outbox.session != session
+
+
+async def test_numbers_of_an_older_copy_that_are_lost_on_the_way_are_not_taken_for_settled(
+    mqtt_url: str, topic_root: str, tmp_path: Path
+) -> None:
+    path, backup = tmp_path / "o", tmp_path / "backup"
+    with ReceiptingIngestor(mqtt_url, topic_root) as ingestor:
+        async with publishing(mqtt_url, topic_root, path) as (outbox, publisher):
+            fill(outbox, 2)
+            await publisher.drained(20)
+        shutil.copytree(tmp_path, backup)
+        async with publishing(mqtt_url, topic_root, path) as (outbox, publisher):
+            fill(outbox, 4, start=2)
+            await publisher.drained(20)
+            session = outbox.session
+        ingestor.lose = {5, 6}  # which the receipt that the broker kept says to be settled
+        async with publishing(mqtt_url, topic_root, backup / "o", resend_after_s=0.5) as (outbox, publisher):
+            fill(outbox, 10, start=100)
+            await publisher.drained(20)
+            assert outbox.session != session
+            assert {("DA001", 2 * n) for n in range(100, 110)} <= set(ingestor.rows)
 
 
 async def test_the_state_says_online_while_publishing_and_offline_after(

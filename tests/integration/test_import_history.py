@@ -20,6 +20,7 @@ from ingestor.bulk import EDGE
 from ingestor.intake import Intake
 from plant.errors import BadDocument, NotFound
 from stackwatch.commands import import_history as command
+from stackwatch.commands.traces import TraceOptions
 from store.books import list_books
 from store.pool import transaction
 from store.scope import EVERYWHERE
@@ -42,6 +43,8 @@ async def imported(file: Path, database_url: str, capsys: pytest.CaptureFixture[
         "instrument": None,
     }
     arguments |= changes
+    trace = {name: arguments.pop(name) for name in ("mapping", "start", "step", "instrument")}
+    arguments["trace"] = TraceOptions(**trace)
     capsys.readouterr()
     await command.import_history(file, **arguments, database_url=database_url, data=None, as_json=True)
     told: dict[str, Any] = json.loads(capsys.readouterr().out)

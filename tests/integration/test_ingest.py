@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -20,10 +21,9 @@ from ingestor.intake import Incoming, Intake, Outcome
 from plant import topics
 from plant.errors import Unavailable
 from plant.wire import Receipt, receipt_bytes
-from store import intake as store_intake
-from store import measurements, quarantine
-from store.intake import ALSO_LISTED
+from store import arriving, quarantine, receipts
 from store.pool import transaction
+from store.receipts import ALSO_LISTED
 from store.scope import EVERYWHERE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_databases]
@@ -557,18 +557,14 @@ async def test_hours_are_asked_for_by_the_sites_own_clock(database_url: str) -> 
 
 def poison_at(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
     """Rows of that second get a flag that no column can hold, behind the back of the decoding."""
-    genuine = measurements.write
+    genuine = arriving.write
 
-    async def write(conn: Any, arrivals: Sequence[measurements.Arrival]) -> measurements.Written:
-        spoilt = [
-            replace(arrival, version=replace(arrival.version, flag="N\x00"))
-            if arrival.key[2] % 60_000_000 == seconds * 1_000_000
-            else arrival
-            for arrival in arrivals
-        ]
-        return await genuine(conn, spoilt)
+    async def write(conn: Any, arrivals: arriving.Arrivals) -> arriving.Written:
+        block = arrivals.block
+        spoilt = np.where(block.sampled_at % 60_000_000 == seconds * 1_000_000, 0, block.flag).astype(np.uint8)
+        return await genuine(conn, replace(arrivals, block=replace(block, flag=spoilt)))
 
-    monkeypatch.setattr(measurements, "write", write)
+    monkeypatch.setattr(arriving, "write", write)
 
 
 async def test_a_message_that_only_the_database_refuses_is_isolated(
@@ -744,7 +740,7 @@ async def test_an_interrupted_commit_leaves_nothing_and_may_be_made_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database goes away after the COPY, before the COMMIT."""
-    genuine = store_intake.settle
+    genuine = receipts.settle
     async with a_pipe(database_url) as pipe:
 
         async def cut_off(conn: Any, settled: Any) -> None:
@@ -753,11 +749,11 @@ async def test_an_interrupted_commit_leaves_nothing_and_may_be_made_again(
                 await killer.execute("SELECT pg_terminate_backend(%s)", [conn.info.backend_pid])
             await conn.execute("SELECT 1")
 
-        monkeypatch.setattr(store_intake, "settle", cut_off)
+        monkeypatch.setattr(receipts, "settle", cut_off)
         with pytest.raises(Unavailable):
             await pipe.publish_all(frames([1, 2]))
         assert await pipe.rows("SELECT count(*) FROM measurement") == [(0,)]
         assert await pipe.rows("SELECT count(*) FROM batch") == [(0,)]
-        monkeypatch.setattr(store_intake, "settle", genuine)
+        monkeypatch.setattr(receipts, "settle", genuine)
         assert the_receipt(await pipe.publish_all(frames([1, 2]))).through == 2
         assert await totals(pipe) == (4, 0, 0, 0)

@@ -7,16 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
 import psycopg
 import pytest
 
 from builders import WORKS, put_register
+from plant.blocks import IncomingRow, block_of
 from plant.merging import Version
 from plant.periods import micros
-from store import findings, judging, measurements, published, retention
+from store import arriving, findings, judging, measurements, published, retention
+from store.arriving import Arrivals
 from store.findings import AlertRow
 from store.judging import HourMean, HourVerdict
-from store.measurements import Arrival
 from store.pool import Connection, open_pool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timescaledb_only]
@@ -132,12 +134,14 @@ async def test_rows_that_stand_are_looked_up_in_their_day(watched: Watched) -> N
     version = Version(
         revision=1, sent_at=None, interval_s=600, flag="N", flags={}, state=None, values={"so2": 21.0, "o2": 16.0}
     )
-    arrival = Arrival((watched.stack_id, "main", micros(ASKED)), version, 2, ASKED)
+    at = micros(ASKED)
+    block = block_of([IncomingRow(watched.stack_id, "main", at, version)])
+    arrivals = Arrivals(block=block, batch_id=np.array([2]), received_at=np.array([at]))
 
     async def replace_and_undo() -> None:
         async with watched.conn.transaction(force_rollback=True):
-            written = await measurements.write(watched.conn, [arrival])
-            assert list(written.changed) == [arrival.key]
+            written = await arriving.write(watched.conn, arrivals)
+            assert written.changed.tolist() == [0]
 
     read = await watched.read_by(replace_and_undo)
     assert only_about(read["measurement"], ASKED, ASKED)
@@ -236,7 +240,7 @@ async def test_evidence_is_copied_from_its_day(watched: Watched) -> None:
 
     async def open_and_undo() -> None:
         async with watched.conn.transaction(force_rollback=True):
-            assert await findings.apply(watched.conn, [alert], of_months=False) == [("a", "opened")]
+            assert await findings.apply(watched.conn, [alert], copying=findings.ROWS) == [("a", "opened")]
 
     read = await watched.read_by(open_and_undo)
     assert only_about(read["measurement"], ASKED - timedelta(hours=1), ASKED + timedelta(hours=1))

@@ -29,6 +29,7 @@ CONTRACT = {
     "/v1/marks": {"get", "post"},
     "/v1/marks/{mark}/decision": {"post"},
     "/v1/books": {"get"},
+    "/v1/books/channels": {"get"},
     "/v1/quarantine": {"get"},
     "/v1/quarantine/{item}/release": {"post"},
     "/v1/map": {"get"},
@@ -53,6 +54,7 @@ FIELDS = {
     "Case": "id site units track state opened_at due events actions",
     "Mark": "id site stack kind start end reason evidence status",
     "BookLine": "published stored duplicate conflict quarantined dropped in_flight unexplained redelivered",
+    "ChannelLine": "site stack hour channel interval_s expected present missing flagged",
     "Quarantined": "id topic received_at reason bytes",
     "Problem": "type title status detail",
 }

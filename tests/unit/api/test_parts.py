@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from api.auth import Access, Unauthenticated
+from api.exposition import metric
 from api.lookup import local_hour, main_pack
 from api.routes.health import judge
-from api.routes.metrics import metric
 from api.routes.sites import MONTH_WORDS, worst
 from plant.errors import RoleMissing
 from store.health import Beat

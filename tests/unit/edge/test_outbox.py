@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge.outbox import Outbox, OutboxFull, OutboxUnusable, Policy
+from edge.outbox import DEFAULT_MAX_AGE_S, Outbox, OutboxFull, Policy
+from edge.outbox_file import OutboxUnusable
 from plant.errors import Unavailable
 from plant.wire import Receipt
 
@@ -21,13 +24,22 @@ def opened(tmp_path: Path) -> Iterator[Opener]:
     clock, sessions = count(1_000), count(1)
     made: list[Outbox] = []
 
-    def open_outbox(*, name: str = "outbox.sqlite", max_bytes: int = 1 << 20, policy: Policy = "drop_oldest") -> Outbox:
+    def open_outbox(
+        *,
+        name: str = "outbox.sqlite",
+        max_bytes: int = 1 << 20,
+        max_age_s: float = DEFAULT_MAX_AGE_S,
+        monotonic_s: Callable[[], float] = lambda: 0.0,
+        policy: Policy = "drop_oldest",
+    ) -> Outbox:
         made.append(
             Outbox(
                 tmp_path / name,
                 ids=lambda: f"{next(sessions):08x}",
                 clock_ms=lambda: next(clock),
+                monotonic_s=monotonic_s,
                 max_bytes=max_bytes,
+                max_age_s=max_age_s,
                 policy=policy,
             )
         )
@@ -119,8 +131,10 @@ def test_a_receipt_of_another_session_settles_nothing(opened: Opener) -> None:
 def test_a_frame_that_was_never_sent_cannot_be_settled(opened: Opener) -> None:
     outbox = opened()
     outbox.append_many([(columns(n), 1) for n in range(3)])
-    assert outbox.settle(receipt(outbox, 3), sent_through=2).frames == 2
-    assert [head["seq"] for head in heads(outbox)] == [3]
+    outbox.close()
+    again = opened()
+    assert again.settle(receipt(again, 3), sent=[(1, 2)]).frames == 2
+    assert [head["seq"] for head in heads(again)] == [3]
 
 
 def test_an_older_copy_of_the_file_begins_a_new_session_and_keeps_its_rows(opened: Opener) -> None:
@@ -128,13 +142,27 @@ def test_an_older_copy_of_the_file_begins_a_new_session_and_keeps_its_rows(opene
     session = outbox.session
     outbox.append_many([(columns(n), 1) for n in range(4)])
     outbox.settle(receipt(outbox, 1, 3))
-    outbox.settle(Receipt(session=session, through=900), sent_through=4)
+    outbox.settle(Receipt(session=session, through=900), sent=[(1, 4)])
     assert outbox.session != session
     assert [(h["session"], h["seq"], h["rows_before"], h["sampled_at"]) for h in heads(outbox)] == [
         (outbox.session, 1, 0, [1]),
         (outbox.session, 2, 1, [3]),
     ]
     assert outbox.append(columns(9), 1) == 3
+
+
+def test_an_older_copy_is_known_by_a_receipt_for_what_it_kept_and_never_sent(opened: Opener, tmp_path: Path) -> None:
+    outbox = opened()
+    outbox.append_many([(columns(n), 1) for n in range(4)])
+    outbox.close()
+    again = opened()
+    again.append_many([(columns(n), 1) for n in range(10, 20)])
+    session = again.session
+    assert again.settle(receipt(again, 4), sent=[]).frames == 0
+    assert again.session == session, "an earlier process may have sent these"
+    assert again.settle(receipt(again, 6), sent=[(1, 2)]).frames == 0
+    assert again.session != session
+    assert again.stats().rows == 14
 
 
 def test_the_bound_drops_the_oldest_and_counts_every_row(opened: Opener) -> None:
@@ -205,7 +233,7 @@ def test_a_full_disk_takes_nothing_says_so_and_recovers(opened: Opener) -> None:
 
 def test_two_processes_cannot_share_a_file(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     opened()
-    monkeypatch.setattr("edge.outbox._BUSY_S", 0.05)
+    monkeypatch.setattr("edge.outbox_file.BUSY_S", 0.05)
     with pytest.raises(OutboxUnusable, match="another process"):
         opened()
 
@@ -233,3 +261,81 @@ def test_the_oldest_row_that_waits_is_known(opened: Opener) -> None:
     assert outbox.stats().oldest_ms == 50
     outbox.settle(receipt(outbox, 1))
     assert outbox.stats().oldest_ms == 90
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "refuse"])
+def test_what_is_older_than_its_bound_goes_and_is_counted(opened: Opener, policy: Policy) -> None:
+    now_s = 5.0
+    outbox = opened(max_age_s=100.0, monotonic_s=lambda: now_s, policy=policy)
+    outbox.append(columns(1, 2), 2)
+    now_s = 50.0
+    outbox.append(columns(3), 1)
+    now_s = 105.0
+    assert outbox.let_go_of_old() == 0
+    now_s = 105.1
+    assert outbox.let_go_of_old() == 2
+    assert (outbox.low, outbox.stats().dropped, outbox.stats().rows) == (2, 2, 1)
+    outbox.append(columns(4), 1)
+    assert heads(outbox)[-1]["dropped_before"] == 2
+
+
+def test_time_in_which_an_edge_was_off_makes_nothing_old(opened: Opener) -> None:
+    now_s = 1_000.0
+    outbox = opened(max_age_s=100.0, monotonic_s=lambda: now_s)
+    outbox.append(columns(1), 1)
+    now_s += 60.0
+    assert outbox.let_go_of_old() == 0
+    outbox.close()
+    now_s = 9e9
+    again = opened(max_age_s=100.0, monotonic_s=lambda: now_s)
+    now_s += 39.0
+    assert again.let_go_of_old() == 0
+    now_s += 2.0
+    assert again.let_go_of_old() == 1
+
+
+def test_a_clock_that_is_set_back_and_forth_loses_nothing_and_keeps_the_order(tmp_path: Path) -> None:
+    wall_ms = iter([1_000_000, 10, 900_000_000_000_000, 20])
+    with Outbox(tmp_path / "o", clock_ms=lambda: next(wall_ms), monotonic_s=lambda: 0.0, max_age_s=1.0) as outbox:
+        for n in range(4):
+            outbox.append(columns(n), 1)
+        assert outbox.let_go_of_old() == 0
+        assert [head["sent_at"] for head in heads(outbox)] == [1_000_000, 10, 900_000_000_000_000, 20]
+
+
+def test_a_receipt_settles_what_was_sent_however_scattered(opened: Opener) -> None:
+    outbox = opened()
+    outbox.append_many([(columns(n), 1) for n in range(1, 11)])
+    outbox.close()
+    again = opened()
+    settled = again.settle(receipt(again, 2, 5, 6, 9, 10), sent=[(1, 3), (5, 9)])
+    assert settled.frames == 5
+    assert [head["seq"] for head in heads(again)] == [3, 4, 7, 8, 10]
+
+
+def test_frames_are_read_up_to_a_number(opened: Opener) -> None:
+    outbox = opened()
+    outbox.append_many([(columns(n), 1) for n in range(1, 6)])
+    assert [frame.seq for frame in outbox.pending(1, 10, through=3)] == [2, 3]
+    assert outbox.next_seq == 6
+
+
+def test_a_file_of_the_first_form_keeps_its_frames(opened: Opener, tmp_path: Path) -> None:
+    outbox = opened()
+    outbox.append(columns(1), 1)
+    session = outbox.session
+    outbox.close()
+    with closing(sqlite3.connect(tmp_path / "outbox.sqlite")) as db:
+        db.executescript("ALTER TABLE book DROP COLUMN ran_ms; ALTER TABLE frame DROP COLUMN kept_ms")
+        db.execute("PRAGMA user_version = 1")
+    again = opened()
+    assert (again.session, again.waiting) == (session, 1)
+    assert again.append(columns(2), 1) == 2
+
+
+def test_a_file_of_a_later_form_is_left_alone(opened: Opener, tmp_path: Path) -> None:
+    opened().close()
+    with closing(sqlite3.connect(tmp_path / "outbox.sqlite")) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(OutboxUnusable, match="format 99"):
+        opened()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from edge.trace import Reading, ReplayPlan, parse_mapping, parse_step, parse_time, plan_replay, read_rows
+from edge.stamps import parse_step, parse_time, parse_zone
+from edge.trace import Reading, ReplayPlan, parse_mapping, plan_replay, read_rows
 from plant.errors import BadDocument
 from plant.wire import Row
 
@@ -167,3 +169,80 @@ def test_mappings_steps_and_times_are_read_as_people_write_them() -> None:
     for pairs in (["NOX"], ["=nox"], ["a=nox", "a=co"]):
         with pytest.raises(BadDocument):
             parse_mapping(pairs)
+
+
+def test_units_and_flags_by_channel_are_taken_over(tmp_path: Path) -> None:
+    file = a_file(tmp_path, "day,hour,p,so2,s_flag\n2025-01-01,8,-12.5,1,D\n2025-01-01,10,x,2,?\n")
+    plan = plan_replay(
+        file,
+        site="s",
+        stack="t",
+        mapping={"day+hour": "sampled_at", "p": "pressure", "s_flag": "so2.flag"},
+        units={"pressure": "mbar"},
+        zone=parse_zone("+08:00"),
+        interval_s=3600,
+    )
+    reading = Reading()
+    assert rows_of(plan, reading) == [
+        Row(
+            stack="t",
+            sampled_at_ms=NEW_YEAR_MS,
+            values={"pressure": -1250.0, "so2": 1.0},
+            interval_s=3600,
+            flags={"so2": "D"},
+        ),
+        Row(stack="t", sampled_at_ms=NEW_YEAR_MS + 2 * HOUR_MS, values={"pressure": None, "so2": 2.0}, interval_s=3600),
+    ]
+    assert (reading.not_numbers, plan.left_out) == (1, ())
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        pytest.param({"start": NEW_YEAR}, id="first_row_at_a_time"),
+        pytest.param({"shift_ms": NEW_YEAR_MS - 1_000_000_000_000}, id="by_a_span"),
+    ],
+)
+def test_times_are_moved_and_gaps_stay(tmp_path: Path, moved: dict[str, object]) -> None:
+    times = [1_000_000_000_000 + gap for gap in (0, 10_000, 3_610_000, 90_000_000)]
+    file = a_file(tmp_path, "time,so2\nbroken,0\n" + "".join(f"{time},1\n" for time in times))
+    plan = plan_replay(file, site="s", stack="t", **moved)  # type: ignore[arg-type]
+    found = [row.sampled_at_ms - NEW_YEAR_MS for row in rows_of(plan) if row]
+    assert found == [0, 10_000, 3_610_000, 90_000_000]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param({"units": {"so2": "ppm"}}, "ppm stays raw", id="ppm"),
+        pytest.param({"units": {"nox": "g/m3"}}, "no column becomes channel 'nox'", id="unit_of_nothing"),
+        pytest.param({"start": NEW_YEAR, "shift_ms": 1}, "two ways of moving times", id="moved_twice"),
+        pytest.param(
+            {"mapping": {"so2": "so2", "time+day": "sampled_at"}}, "column 'day' is not in the file", id="joined"
+        ),
+    ],
+)
+def test_what_cannot_be_converted_or_moved_is_said(tmp_path: Path, arguments: dict[str, object], said: str) -> None:
+    assert said in faults_of(a_file(tmp_path, "time,so2\n1,2\n"), **arguments)
+
+
+EPA = Path(__file__).resolve().parents[4] / "shared" / "data" / "epa_58054_ST01_flow_2021Q4.csv"
+
+
+@pytest.mark.skipif(not EPA.exists(), reason="real hours of a stack's flow are not here")
+def test_real_hours_with_date_and_hour_apart_and_flow_in_cubic_feet() -> None:
+    plan = plan_replay(
+        EPA,
+        site="s",
+        stack="t",
+        mapping={"date+hour": "sampled_at", "adjusted": "flow"},
+        units={"flow": "scfh"},
+        zone=parse_zone("-05:00"),
+        interval_s=3600,
+    )
+    reading = Reading()
+    rows = [row for row in rows_of(plan, reading) if row]
+    assert (len(rows), reading.not_stamped, reading.not_numbers) == (1785, 0, 0)
+    assert rows[0].sampled_at_ms == round(datetime(2021, 10, 18, 20, tzinfo=UTC).timestamp() * 1000)
+    assert rows[0].values["flow"] == pytest.approx(11_813_000 * 0.3048**3 * 273.15 / 293.15, rel=1e-12)
+    assert [b.sampled_at_ms - a.sampled_at_ms for a, b in itertools.pairwise(rows)] == [HOUR_MS] * 1784

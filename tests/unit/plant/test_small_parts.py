@@ -36,7 +36,28 @@ def test_the_address_of_a_broker_is_taken_apart(url: str, address: BrokerAddress
     assert broker_address(url) == address
 
 
-@pytest.mark.parametrize("url", ["", "broker:1883", "http://broker", "mqtt://", "mqtt://broker:port", "mqtt://b:99999"])
+def test_the_nodes_of_a_cluster_are_tried_in_turn_under_one_name() -> None:
+    address = broker_address("mqtts://me:p,ss@a:1,b,[::1]:5", ca_file="ca.pem")
+    assert [(node.host, node.port) for node in address.nodes] == [("a", 1), ("b", 8883), ("::1", 5)]
+    assert address.node(4) == BrokerAddress(
+        host="b", port=8883, username="me", password="p,ss", tls=True, ca_file="ca.pem"
+    )
+    assert broker_address("mqtt://broker").node(7) == broker_address("mqtt://broker")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "broker:1883",
+        "http://broker",
+        "mqtt://",
+        "mqtt://broker:port",
+        "mqtt://b:99999",
+        "mqtt://a,,b",
+        "mqtt://a,mqtt://b",
+    ],
+)
 def test_what_is_no_address_of_a_broker_is_refused(url: str) -> None:
     with pytest.raises(BadDocument, match="broker's address"):
         broker_address(url)

@@ -163,6 +163,66 @@ def test_nats_maps_whole_subjects_and_denies_where_nothing_is_allowed(tmp_path: 
     assert "allow: []" not in text
 
 
+PEERS = ("nats-0:6222", "nats-1:6222", "nats-2:6222")
+
+
+def test_the_nodes_of_a_nats_cluster_keep_three_copies_and_let_nobody_else_in(tmp_path: Path) -> None:
+    password = tmp_path / "cluster-password"
+    text = written("nats", tmp_path / "out", peers=PEERS, cluster_password=password)["nats.conf"]
+    assert "server_name: $NODE_NAME" in text  # one file for all: each is told its name
+    assert "stream_replicas: 3" in text
+    secret = password.read_text().strip()
+    for peer in PEERS:
+        assert f'"nats-route://stackwatch:{secret}@{peer}"' in text
+    assert f'authorization {{ user: stackwatch, password: "{secret}"' in text
+    assert 'listen: "0.0.0.0:6222"' in text
+    assert stat.S_IMODE(password.stat().st_mode) == 0o600
+    again = written("nats", tmp_path / "again", peers=PEERS, cluster_password=password)["nats.conf"]
+    assert f":{secret}@" in again
+    alone = written("nats", tmp_path / "alone")["nats.conf"]
+    assert "server_name: stackwatch" in alone
+    assert "cluster" not in alone.partition("jetstream")[2]
+    assert "stream_replicas" not in alone
+
+
+@pytest.mark.parametrize(
+    ("broker", "given", "paths"),
+    [
+        ("nats", {"peers": PEERS}, ["--cluster-password"]),
+        ("nats", {"peers": PEERS[:2], "cluster_password": Path("p")}, ["--peer"]),
+        ("nats", {"peers": (PEERS[0],) * 3, "cluster_password": Path("p")}, ["--peer"]),
+        ("nats", {"peers": (*PEERS, "a b:1", "host", "h:0"), "cluster_password": Path("p")}, ["--peer"] * 3),
+        ("nats", {"cluster_password": Path("p")}, ["--peer"]),
+        ("mosquitto", {"peers": PEERS, "cluster_password": Path("p")}, ["--peer"]),
+        ("mosquitto", {"sites_per_ingestor": 50}, ["--sites-per-ingestor"]),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused(
+    broker: str, given: dict[str, Any], paths: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(BadDocument) as refused:
+        written(broker, tmp_path, **given)
+    assert [fault.path for fault in refused.value.faults] == paths
+
+
+def test_a_cluster_with_passwords_needs_an_authority_all_the_same(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"peers": PEERS, "cluster_password": tmp_path / "c", "passwords": tmp_path / "p.json"}
+    with pytest.raises(BadDocument, match="--tls-ca: is needed: nodes of a cluster check each other's certificate"):
+        written("nats", tmp_path, tls_ca=None, **given)
+    text = written("nats", tmp_path, **given)["nats.conf"]
+    assert "verify_and_map" not in text
+
+
+def test_many_sites_of_one_ingestor_share_what_nats_hands_out_to_a_session(tmp_path: Path) -> None:
+    assert "max_ack_pending: 2000\n" in written("nats", tmp_path, sites_per_ingestor=30)["nats.conf"]
+    assert "max_ack_pending: 321\n" in written("nats", tmp_path, sites_per_ingestor=202)["nats.conf"]
+    for sites in (1, 31, 500, 1000):
+        text = written("nats", tmp_path, sites_per_ingestor=sites)["nats.conf"]
+        window = int(text.partition("max_ack_pending: ")[2].partition("\n")[0])
+        assert 1 <= window <= IN_FLIGHT
+        assert window * (sites + 2) <= 65_535  # data of each site, states, acknowledgements of orders
+
+
 def test_emqx_closes_what_is_open_by_default_and_denies_the_rest(tmp_path: Path) -> None:
     files = written("emqx", tmp_path, installed_at="/opt/emqx/etc/stackwatch")
     text = files["stackwatch.hocon"]
