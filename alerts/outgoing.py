@@ -4,7 +4,7 @@
 
 A list holds all orders in force, so only the newest of a site is worth sending: older ones that were never sent are
 settled by it. A crash between PUBACK and commit sends the same list again, which an edge knows by its version. After
-every connect the newest list of every site is published again, for the broker may have lost its disk.
+every connect, and every ten minutes, the newest list of every site is published again, for the broker may have lost it.
 Whether a plant has seen an order is told by its `order-ack`, which the ingestor stores.
 """
 
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 KIND: Final = "orders"
 POLL_S: Final = 5.0  #: the most that a lost notification can delay a list
 BEAT_S: Final = 2.0
+AGAIN_S: Final = 600.0  #: a cluster that elects a leader may acknowledge a list that it does not retain
 ANSWER_TIMEOUT_S: Final = 10.0  #: for each answer of the broker
 KEEPALIVE_S: Final = 20
 _DUE_AT_ONCE: Final = 1_000
@@ -99,14 +100,16 @@ async def _watch(client: aiomqtt.Client) -> None:
 
 
 async def _keep_sending(deliverer: _Deliverer, client: aiomqtt.Client) -> None:
-    """Send what is due at every wake-up, and each site's newest list once for this connection."""
-    again: set[str] | None = None
+    """Send what is due at every wake-up, and each site's newest list at first and now and then."""
+    again: set[str] = set()
+    clock, next_at = asyncio.get_running_loop().time, float("-inf")
     async with wake_ups(deliverer.settings.database_url, outgoing.CHANNEL, poll_s=POLL_S) as woken:
         async for _ in woken:
             try:
-                if again is None:
+                if clock() >= next_at:
                     async with transaction(deliverer.pool) as conn:
                         again = {_address(site) for site in await orders.sites_with_lists(conn)}
+                    next_at = clock() + AGAIN_S
                 async with transaction(deliverer.pool) as conn:
                     due = await outgoing.due_addresses(conn, KIND, _DUE_AT_ONCE)
                 for address in dict.fromkeys((*due, *sorted(again))):

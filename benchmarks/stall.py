@@ -35,8 +35,6 @@ from store.books import book_totals
 from store.pool import connect
 from store.scope import EVERYWHERE
 
-WARM_S: Final = 20
-AFTER_S: Final = 20
 _SAMPLE_S: Final = 0.25
 
 
@@ -80,7 +78,7 @@ def freeze(database: Server, seconds: float) -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     each = options.rows_per_s // options.edges // STACKS * STACKS
-    length = WARM_S + round(options.seconds) + AFTER_S
+    length = round(2 * options.around + options.seconds)
     load = Load(rows=1, frame_rows=1, edges=options.edges, stacks=STACKS)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackwatch-bench-")))
@@ -99,7 +97,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             edge.stdin.write("\n")
             edge.stdin.flush()
         begun = time.monotonic()
-        time.sleep(WARM_S)
+        time.sleep(options.around)
         frozen = time.monotonic()
         freeze(database, options.seconds)
         thawed = time.monotonic()
@@ -164,6 +162,7 @@ async def _books(url: str) -> dict[str, int]:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--seconds", type=float, default=120.0, help="how long the database stands still")
+    parser.add_argument("--around", type=float, default=20.0, help="seconds of load before it and after it")
     parser.add_argument("--rows-per-s", type=int, default=5_000)
     parser.add_argument("--edges", type=int, default=4, help="each of a site of its own, with 50 stacks")
     parser.add_argument(

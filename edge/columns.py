@@ -25,7 +25,7 @@ LONGEST_TEXT: Final = 256
 MOST_COLUMNS: Final = 512
 _INT_BOUND: Final = 1 << 63
 _SCALARS: Final = frozenset(
-    {"stack", "interval_s", "flag", "state", "instrument", "revision", "channel", "signal", "unit"}
+    {"stack", "interval_s", "flag", "state", "instrument", "revision", "source", "channel", "signal", "unit"}
 )
 _FLAGS: Final = "flags"
 _HEAD: Final = frozenset({"kind", "schema", "session", "seq", "low", "rows_before", "dropped_before", "sent_at"})

@@ -14,11 +14,11 @@ from ingestor.cells import Bad, named, shown
 from ingestor.frames import Frame, frame_of
 from ingestor.rows import Refusal, RowReader, refusal
 from plant.errors import Undecodable
-from plant.reports import KINDS, MEAN_VALUES, REPORTED_MEAN, SIGNAL, Kind, Report
+from plant.reports import KINDS, LOGGER, MEAN_VALUES, REPORTED_MEAN, SIGNAL, SOURCES, Kind, Report
 
 LONGEST_MEAN_S: Final = 366 * 86_400
 _KEYS: Final[Mapping[Kind, tuple[str, ...]]] = {
-    REPORTED_MEAN: ("stack", "sampled_at", "interval_s", "channel", *MEAN_VALUES, "flag", "revision"),
+    REPORTED_MEAN: ("stack", "source", "sampled_at", "interval_s", "channel", *MEAN_VALUES, "flag", "revision"),
     SIGNAL: ("sampled_at", "signal", "value", "unit", "stack", "flag", "revision"),
 }
 _NEEDED: Final[Mapping[Kind, tuple[str, ...]]] = {
@@ -71,11 +71,20 @@ def read_reports(frame: Frame, kind: Kind, reader: RowReader) -> tuple[list[Repo
 def _mean(row: Mapping[str, Any], reader: RowReader) -> Report:
     key = (
         reader.stack(row).stack_id,
+        _source(row.get("source")),
         cells.name("channel", row["channel"]),
         cells.interval(row["interval_s"], LONGEST_MEAN_S),
         reader.sampled_at(row),
     )
     return _report(REPORTED_MEAN, key, row, reader)
+
+
+def _source(value: Any) -> str:
+    if value is None:
+        return LOGGER
+    if value not in SOURCES:
+        raise Bad(f"source {shown(value)} is none of {' '.join(SOURCES)}")
+    return str(value)
 
 
 def _signal(row: Mapping[str, Any], reader: RowReader) -> Report:

@@ -53,10 +53,16 @@ class Delivery:
 
 
 class Inbox:
-    """A bounded hand-over from the network's thread to the event loop."""
+    """A bounded hand-over from the network's thread to the event loop.
+
+    A broker that gets no acknowledgement in time sends the same message again under the same identifier. While we
+    still hold it that is not taken a second time: else a slow database would fill the inbox with copies, which make it
+    slower still.
+    """
 
     def __init__(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
         self._items: deque[Delivery] = deque()
+        self._held: dict[tuple[int, int], Incoming] = {}  # by connection and identifier, until acknowledged
         self._size = size
         self._loop = loop
         self._room = threading.Condition()
@@ -66,10 +72,13 @@ class Inbox:
     def put(self, delivery: Delivery) -> None:
         """Called by the network's thread; waits while the inbox is full, which stops the reading."""
         with self._room:
+            if self._holds(delivery):
+                return
             while len(self._items) >= self._size and not self._closed:
                 self._room.wait(BLOCKED_WAIT_S)
             if self._closed:
                 return
+            self._held[delivery.connection, delivery.mid] = delivery.incoming
             self._items.append(delivery)
             wake = len(self._items) == 1
         if wake:
@@ -87,10 +96,17 @@ class Inbox:
             if taken:
                 return taken
 
+    def let_go(self, deliveries: Sequence[Delivery]) -> None:
+        """*deliveries* are about to be acknowledged: their identifiers may come back with other messages."""
+        with self._room:
+            for delivery in deliveries:
+                self._held.pop((delivery.connection, delivery.mid), None)
+
     def drop_connection(self, connection: int) -> None:
         """Forget what an earlier connection brought: its broker sends it again on the new one."""
         with self._room:
             self._items = deque(item for item in self._items if item.connection == connection)
+            self._held = {key: held for key, held in self._held.items() if key[0] == connection}
             self._room.notify()
 
     def close(self) -> None:
@@ -100,6 +116,11 @@ class Inbox:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def _holds(self, delivery: Delivery) -> bool:
+        held = self._held.get((delivery.connection, delivery.mid))
+        # Compared, not believed: our acknowledgement may be on its way, and the identifier in use for another message.
+        return held is not None and (held.topic, held.payload) == (delivery.incoming.topic, delivery.incoming.payload)
 
 
 class Subscriber:
@@ -189,6 +210,7 @@ class Subscriber:
         A message identifier means something only on the connection that brought it: what came on an earlier one is not
         acknowledged, comes again, and is found to be committed.
         """
+        self._inbox.let_go(deliveries)
         for delivery in deliveries:
             if delivery.connection == self._connection:
                 self._client.ack(delivery.mid, 1)

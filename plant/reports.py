@@ -1,4 +1,4 @@
-"""What a plant reports beside its measurements: means that its own logger computed, and process values.
+"""What is reported beside the measurements: means that a logger computed or a platform holds, and process values.
 
 A report stands or falls as a whole. Of all that arrived for one row the highest revision counts; of one revision, what
 has the smaller (sent_at, body). So the outcome is a function of what arrived, never of the order.
@@ -23,9 +23,12 @@ class Kind:
     content: tuple[str, ...]
 
 
+LOGGER: Final = "logger"  #: what the plant's own data logger computed
+PLATFORM: Final = "platform"  #: what a platform that is reported to has confirmed
+SOURCES: Final = (LOGGER, PLATFORM)
 MEAN_VALUES: Final = ("avg", "min", "max", "corrected_avg", "corrected_min", "corrected_max", "amount")
 REPORTED_MEAN: Final = Kind(
-    "reported_mean", ("stack_id", "channel", "interval_s", "sampled_at"), (*MEAN_VALUES, "flag")
+    "reported_mean", ("stack_id", "source", "channel", "interval_s", "sampled_at"), (*MEAN_VALUES, "flag")
 )
 SIGNAL: Final = Kind("signal", ("site_id", "unit", "stack", "signal", "sampled_at"), ("value", "flag"))
 KINDS: Final = {kind.name: kind for kind in (REPORTED_MEAN, SIGNAL)}

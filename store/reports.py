@@ -23,6 +23,7 @@ _TYPES: Final[Mapping[str, LiteralString]] = {
     "site_id": "integer",
     "interval_s": "integer",
     "sampled_at": "timestamptz",
+    "source": "text",
     "channel": "text",
     "unit": "text",
     "stack": "text",

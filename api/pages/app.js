@@ -185,7 +185,8 @@ function linesOf(code) {
 async function loadBooks() {
   if (!token()) return;
   known.books = (await ask("/v1/books?limit=1000")).items;
-  for (const site of known.sites.slice(0, WATCHED)) known.missing.set(site.code, await missingOf(site));
+  const sites = known.sites.length ? known.sites : (await ask(`/v1/sites?limit=${WATCHED}`)).items;
+  for (const site of sites.slice(0, WATCHED)) known.missing.set(site.code, await missingOf(site));
   draw("books");
 }
 
@@ -271,6 +272,7 @@ function signIn(text) {
   start();
   loadSites().catch((error) => error.status === 401 && signOut(true));
   loadCases().catch(() => draw("notices"));
+  loadBooks().catch(() => draw("notices"));
 }
 
 at("language").addEventListener("click", () => {

@@ -35,7 +35,8 @@ _NEXT: Final = re.compile(rb"##\d{4}[A-Za-z]{2,4}=")
 _SPLICE: Final = re.compile(rb"&&([0-9A-Fa-f]{4})(\r\n|\n|\r)?(?=##\d{4}[A-Za-z]{2,4}=)")
 _TAIL: Final = re.compile(rb"&&([0-9A-Fa-f]{4})(\r\n)")
 _TAIL_LIKE: Final = re.compile(
-    rb"&&(?:([0-9A-Fa-f]{4})[ \t\0]{0,4}(\r\n|\n|\r|(?<!CP=&&[0-9A-Fa-f]{4})\Z)|([0-9A-Za-z]{0,8})[ \t\0]{0,4}(\r\n|\n))"
+    rb"&&(?:([0-9A-Fa-f]{4})[ \t\0]{0,4}(\r\n|\n|\r|(?<!CP=&&[0-9A-Fa-f]{4})\Z)"  # CP=&&a210: an area that begins
+    rb"|([0-9A-Za-z]{0,8})[ \t\0]{0,4}(\r\n|\n))"
 )
 _AFTER: Final = re.compile(rb"([0-9A-Fa-f]{4})(?:[ \t\0]{0,4}(\r\n|\n|\r))?|([0-9A-Za-z]{0,8})[ \t\0]{0,4}(\r\n|\n|\r)")
 _BLANK_BYTES: Final = b"\r\n\t \0"

@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import Final
 
 from edge.hj212.codes import AS_IT_IS, Scale, channel_of_unknown, code_of, is_signal
+from edge.hj212.mapped import Why
 from edge.stamps import parse_step
 from edge.units import unit_of
 from plant.channels import CHANNELS, FLAGS
@@ -64,19 +65,30 @@ class Logger:
     minute_interval_s: int = 600
     stamped_at_end: bool = False  #: DataTime of a mean is the end of its period
     flags: Mapping[str, str] = field(default_factory=dict)  #: to those of table 8
-    _known: dict[str, Target | None] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[tuple[str, bool], Target | Why] = field(default_factory=dict, repr=False, compare=False)
 
-    def target(self, code: str) -> Target | None:
-        """None for a code whose name cannot be one of ours."""
+    def place(self, code: str, *, own_system: bool) -> Target | Why:
+        """Where *code* goes, or why nowhere. *own_system*: it came under an ST of `systems`."""
         try:
-            return self._known[code]
+            return self._known[code, own_system]
         except KeyError:
-            found = self.codes.get(code) or self._by_table(code)
+            found = self._place(code, own_system)
             if len(self._known) < _REMEMBERED:
-                self._known[code] = found
+                self._known[code, own_system] = found
             return found
 
-    def _by_table(self, code: str) -> Target | None:
+    def _place(self, code: str, own_system: bool) -> Target | Why:
+        target = self.codes.get(code) or self.by_table(code)
+        if target is None:
+            return Why.NAME
+        if target.channel is not None and not (own_system or code in self.codes):
+            return Why.OTHER_SYSTEM
+        if target.stack is None and (target.channel is not None or target.unit is None):
+            return Why.NO_STACK
+        return target
+
+    def by_table(self, code: str) -> Target | None:
+        """What *code* is where the site says nothing of it; None for one whose name cannot be one of ours."""
         if is_signal(code):
             return Target(channel=None, signal=code, stack=self.stack, unit=self.unit)
         if entry := code_of(code):
@@ -102,7 +114,7 @@ def read_logger(table: Reader) -> Logger:
     codes = {code: _target(code, entry, plain) for code, entry in table.table("codes").entries()}
     if plain.stack is None and not any(target.stack for target in codes.values()):
         table.fault("stack", "is required, or one in codes.CODE: the stack that is measured")
-    return replace(plain, codes=codes, _known={})
+    return replace(plain, codes=codes)
 
 
 def _seconds(table: Reader, key: str, default: int | None) -> int | None:
@@ -124,7 +136,7 @@ def _flags(table: Reader) -> dict[str, str]:
 
 def _target(code: str, table: Reader, logger: Logger) -> Target:
     """What the site says about *code*, the table's word for what it leaves out."""
-    usual = logger.target(code)
+    usual = logger.by_table(code)
     channel = table.identifier("channel") if "channel" in table else usual.channel if usual else None
     same = usual is not None and channel == usual.channel
     target = Target(

@@ -108,8 +108,9 @@ class _Mapping:
             if number == MOST_THINGS:
                 self._leave(Why.TOO_MANY, code)
                 break
-            target = self._target(code)
-            if target is None:
+            target = self._logger.place(code, own_system=self._own_system)
+            if isinstance(target, Why):
+                self._leave(target, code)
                 continue
             said = values.get("Flag", "N")
             flag = None if said == "N" else self._flag(code, said)
@@ -120,18 +121,6 @@ class _Mapping:
             else:
                 self._mean(target, target.channel, self._interval_s, values, flag)
         self._mapped.measurements += self._rows.values()
-
-    def _target(self, code: str) -> Target | None:
-        target = self._logger.target(code)
-        if target is None:
-            self._leave(Why.NAME, code)
-        elif target.channel is not None and not (self._own_system or code in self._logger.codes):
-            self._leave(Why.OTHER_SYSTEM, code)
-        elif target.stack is None and (target.channel is not None or target.unit is None):
-            self._leave(Why.NO_STACK, code)
-        else:
-            return target
-        return None
 
     def _leave(self, why: Why, name: str) -> None:
         self._mapped.left.append(Left(why, name))

@@ -22,6 +22,7 @@ SUFFIXES: Final = frozenset(
 )
 """Those of 4.7."""
 _BY_LOWER: Final = {suffix.lower(): suffix for suffix in SUFFIXES}
+_LONGEST: Final = 64  #: characters of a name; what is remembered of a peer's names must be bounded
 _HEADS: Final = frozenset({"DataTime", "BeginTime", "EndTime", "PolId", "InfoId", "QN"})
 
 Things = Mapping[tuple[str, str], dict[str, str]]
@@ -38,6 +39,9 @@ def by_thing(packet: Packet, mapped: Mapped) -> Things:
         last, values = "", dict[str, str]()
         for name, value in group.items():
             if name in _HEADS:
+                continue
+            if len(name) > _LONGEST:
+                mapped.left.append(Left(Why.NAME, name[:_LONGEST]))
                 continue
             code, suffix, other_case = _parts(name)
             if other_case:

@@ -15,11 +15,13 @@ CHINA_OFFSET_MS: Final = 8 * 3_600_000
 _DIGITS: Final = re.compile(r"[0-9]{14}(?:[0-9]{3})?")
 
 
-@lru_cache(maxsize=1024)
 def epoch_ms(text: str) -> int | None:
     """`YYYYMMDDhhmmss`, with or without milliseconds, as epoch [ms]; None where it is no time."""
-    if not _DIGITS.fullmatch(text):
-        return None
+    return _epoch_ms(text) if _DIGITS.fullmatch(text) else None
+
+
+@lru_cache(maxsize=1024)  # of short texts only: a peer chooses them
+def _epoch_ms(text: str) -> int | None:
     try:
         date = (int(text[:4]), int(text[4:6]), int(text[6:8]))
         moment = datetime(*date, int(text[8:10]), int(text[10:12]), int(text[12:14]), tzinfo=CHINA)

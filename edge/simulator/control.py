@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from edge.simulator.catalogue import CATALOGUE
 from edge.simulator.fault_table import read_fault
-from edge.simulator.faults import CATALOGUE, HOUR_MS
+from edge.simulator.faults import HOUR_MS
 from edge.simulator.run import Simulation
 from edge.simulator.truth import truth_of
 from plant.errors import BadDocument, Fault, PlantError, Unavailable

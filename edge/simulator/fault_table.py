@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.simulator.faults import CATALOGUE, Fault, impossible
+from edge.simulator.catalogue import CATALOGUE
+from edge.simulator.faults import Fault, impossible
 from edge.simulator.kinds import KINDS
 from edge.simulator.works import StackPlan
 from plant.reading import Reader

@@ -16,8 +16,9 @@ import numpy as np
 
 from edge.simulator.activity import RUNNING, Effect
 from edge.simulator.analyser import MAINTAINED, NORMAL, OVER
+from edge.simulator.catalogue import CATALOGUE
 from edge.simulator.expected import expected_of
-from edge.simulator.faults import CATALOGUE, HOUR_MS, Fault
+from edge.simulator.faults import HOUR_MS, Fault
 from edge.simulator.kinds import KINDS
 from edge.simulator.noise import Floats, Ints
 from edge.simulator.works import Block, StackPlan, Works

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from edge.simulator import faults as catalogue
+from edge.simulator import faults as doing
 from edge.simulator.activity import Effect, activity
 from edge.simulator.analyser import NORMAL, SIGNALS, Analysers, Routine
 from edge.simulator.cycles import CYCLES, Clock, Cycle, Draws
@@ -152,26 +152,26 @@ class Works:
             if fault.stack in self.columns and fault.since_ms < until_ms and fault.until_ms > state.at_ms
         ]
         levers = self._levers(at_ms, effects)
-        catalogue.pull_levers(levers, now, self.columns, at_ms)
+        doing.pull_levers(levers, now, self.columns, at_ms)
         levels = Levels(self.seed, self._names).draw(clock.index, self.step_s)
         gas, lagged = reckon(
             self._plant, levers, self._cycle(clock), levels, shares=lag_shares(self.step_s), at=state.gas
         )
-        line = self._routine.line(clock, catalogue.missed_calibrations(now, self.columns, at_ms))
-        seen = self.analysers.seen(gas, catalogue.sample_dilution(now, self.columns, at_ms))
+        line = self._routine.line(clock, doing.missed_calibrations(now, self.columns, at_ms))
+        seen = self.analysers.seen(gas, doing.sample_dilution(now, self.columns, at_ms))
         shown, instruments = self.analysers.shown(seen, line, clock, state.instruments)
         row_of = self.analysers.channels.index
         width = self.analysers.high - self.analysers.low
-        catalogue.bend(shown, now, self.columns, row_of, width, at_ms)
+        doing.bend(shown, now, self.columns, row_of, width, at_ms)
         shown, over = self.analysers.limited(shown)
-        catalogue.freeze(shown, now, self.columns, row_of, state.held, at_ms)
+        doing.freeze(shown, now, self.columns, row_of, state.held, at_ms)
         normal = line.flag == NORMAL
         block = Block(
             at_ms=at_ms,
             gas=gas,
             shown=shown,
             over=over & normal,
-            hidden={name: where & normal for name, where in catalogue.hidden(now, self.columns, at_ms).items()},
+            hidden={name: where & normal for name, where in doing.hidden(now, self.columns, at_ms).items()},
             flag=line.flag,
             state=levers.state,
             really=levers.really,

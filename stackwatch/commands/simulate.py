@@ -8,7 +8,8 @@ import os
 import resource
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,9 @@ DRAINED_S: Final = 600.0
 _MINUTE_MS: Final = 60_000
 _FILES_OF_AN_EDGE: Final = 8
 _OWN_FILES: Final = 128
+_FEW_THREADS: Final = 6
+_MOST_THREADS: Final = 64
+_CONNECTED_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +124,8 @@ async def _publish(play: Play, settings: Settings, folder: Path, options: Option
     """Each works at an edge of its own, until all have come to the end and have their receipts."""
     now = play.begin if play.speed is not None else play.until or datetime.now(UTC)
     _allow_open_files(_FILES_OF_AN_EDGE * len(play.sites))
+    threads = ThreadPoolExecutor(min(_MOST_THREADS, _FEW_THREADS + len(play.sites)), thread_name_prefix="works")
+    asyncio.get_running_loop().set_default_executor(threads)  # disks and brokers wait in it, works reckon in it
     simulations: dict[str, Simulation] = {}
     edges: dict[str, Edge] = {}
     try:
@@ -129,6 +135,7 @@ async def _publish(play: Play, settings: Settings, folder: Path, options: Option
                 edge = edges[site] = await opened.enter_async_context(
                     open_edge(settings, site=site, edge=options.edge, folder=folder)
                 )
+                await _connected(edge)
                 simulations[site] = Simulation(play.plan(site), edge.publisher, now=now, on_progress=shown)
                 if edge.orders is not None:
                     opened.callback(edge.orders.follow(simulations[site].obey))
@@ -153,6 +160,14 @@ def _allow_open_files(wanted: int) -> None:
         raise BadDocument("arguments", [fault])
     if soft != resource.RLIM_INFINITY and wanted > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def _connected(edge: Edge) -> None:
+    """One after the other: hundreds of connections at once are more than a broker takes. It may be away, though."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CONNECTED_S):
+            while not edge.publisher.stats.connected:  # noqa: ASYNC110 - a link tells its publisher only
+                await asyncio.sleep(0.01)
 
 
 async def _to_the_end(simulation: Simulation, edge: Edge) -> None:

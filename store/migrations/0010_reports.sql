@@ -1,8 +1,9 @@
--- What a plant reports beside its measurements: means as its own logger computed them, and process values. A row of
+-- What is reported beside the measurements: means that a logger computed or a platform holds, and process values.
 -- these stands or falls as a whole: the one that counts is here, everything else that arrived for it in `overruled`.
 
 CREATE TABLE reported_mean (  -- of one channel over [sampled_at, sampled_at + interval_s)
     stack_id integer NOT NULL,
+    source text NOT NULL CHECK (source IN ('logger', 'platform')),  -- who says so
     channel text NOT NULL,
     interval_s integer NOT NULL,
     sampled_at timestamptz NOT NULL,
@@ -18,7 +19,7 @@ CREATE TABLE reported_mean (  -- of one channel over [sampled_at, sampled_at + i
     sent_at timestamptz,            -- the earliest time at which this was sent
     received_at timestamptz NOT NULL,
     batch_id bigint NOT NULL,
-    PRIMARY KEY (stack_id, channel, interval_s, sampled_at)
+    PRIMARY KEY (stack_id, source, channel, interval_s, sampled_at)
 );
 
 CREATE TABLE signal (  -- one process value

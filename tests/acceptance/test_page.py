@@ -52,7 +52,10 @@ def test_an_alert_appears_live_and_a_case_is_worked_by_clicking(system: System, 
         publish(system, a_frame(minutes(hour.isoformat(), 60, so2=40.0, nox=20.0, pm=3.0, o2=16.0)))
         page.until_shown("Hour above the limit")
         page.until_shown("SO₂ 40")
+        page.until("document.querySelector('#books-list tbody th')?.textContent === 'e1'", 60)
+        page.until_shown("of 60 rows missing")
         page.eval("document.getElementById('language').click()")
+        page.until_shown("去向不明")
         page.until_shown("实时")
         page.eval("document.getElementById('language').click()")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any, Final
 
-from edge.simulator.faults import CATALOGUE, HOUR_MS, Fault
+from edge.simulator.catalogue import CATALOGUE
+from edge.simulator.faults import HOUR_MS, Fault
 from edge.simulator.kinds import KINDS
 from edge.simulator.loggers import each_row
 from edge.simulator.works import StackPlan, Works

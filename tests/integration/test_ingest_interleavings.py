@@ -10,11 +10,12 @@ import asyncio
 import json
 import os
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg_pool import AsyncConnectionPool
 
@@ -27,6 +28,7 @@ from plant.periods import micros
 from store.pool import Connection, open_pool, transaction
 
 EXAMPLES: Final = int(os.environ.get("STACKWATCH_TEST_FUZZ_EXAMPLES", "25"))
+PHASES: Final = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # to explain takes longer than to fix
 AT: Final = datetime(2026, 11, 10, tzinfo=UTC)
 AT_MS: Final = micros(AT) // 1000
 RECEIVED: Final = datetime(2026, 11, 12, tzinfo=UTC)
@@ -143,6 +145,13 @@ async def _commit(intake: Intake, topic: str, batches: list[list[bytes]]) -> Non
         await intake.commit([Incoming(topic, one, RECEIVED) for one in payloads])
 
 
+def in_floats(value: Any) -> Any:
+    """JSON as jsonb may write it: a large number comes back as an integer."""
+    if isinstance(value, list | tuple):
+        return [in_floats(one) for one in value]
+    return float(value) if isinstance(value, int) else value
+
+
 def expected(some: Sequence[Piece]) -> dict[Key, tuple[str, int | None, set[tuple[str, int | None]], list[Any]]]:
     """By key: the row that counts and when it was sent, every version, and what contradicts."""
     found = {}
@@ -155,7 +164,7 @@ def expected(some: Sequence[Piece]) -> dict[Key, tuple[str, int | None, set[tupl
             earliest[version.body] = min(times, default=None)
         versions = set(earliest.items()) if len(earliest) > 1 else set()
         conflicts = [[c.channel, c.revision, c.counted, list(c.others)] for c in merged.conflicts]
-        found[key] = (merged.row.body, merged.row.sent_at, versions, json.loads(json.dumps(sorted(conflicts))))
+        found[key] = (merged.row.body, merged.row.sent_at, versions, in_floats(sorted(conflicts)))
     return found
 
 
@@ -195,8 +204,8 @@ async def stored(pool: AsyncConnectionPool[Connection]) -> dict[Key, Any]:
             if (name, micros(when) // 1000) == key
         }
         assert n_versions == max(1, len(every))
-        against = sorted([c, r, counted, others] for name, when, c, r, counted, others in conflicts
-                         if (name, micros(when) // 1000) == key)  # fmt: skip
+        own_conflicts = [rest for name, when, *rest in conflicts if (name, micros(when) // 1000) == key]
+        against = in_floats(sorted(own_conflicts))
         found[key] = (row.body, row.sent_at, every, against)
     return found
 
@@ -215,30 +224,30 @@ async def the_books(pool: AsyncConnectionPool[Connection]) -> tuple[int, int]:
 
 async def empty(pool: AsyncConnectionPool[Connection]) -> None:
     async with transaction(pool) as conn:
-        await conn.execute(
-            "TRUNCATE measurement, measurement_version, measurement_conflict, batch, batch_hour, edge_session"
-        )
+        for table in ("measurement", "measurement_version", "measurement_conflict", "batch", "edge_session"):
+            await conn.execute(f"DELETE FROM {table}".encode())
+
+
+async def check(pool: AsyncConnectionPool[Connection], some: list[Piece], arrangement: Arrangement) -> None:
+    await empty(pool)
+    await commit(pool, arrangement)
+    assert await stored(pool) == expected(some)
+    rows, with_a_fate = await the_books(pool)
+    assert rows == with_a_fate
 
 
 def test_any_arrangement_of_what_arrives_gives_what_merging_says(database_url: str) -> None:
     with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        pool = runner.run(stack.enter_async_context(open_pool(database_url, name="test")))
+        runner.run(put_register(pool, WORKS))
 
-        async def begin() -> None:
-            async with open_pool(database_url, name="test") as pool:
-                await put_register(pool, WORKS)
-
-        async def check(some: list[Piece], arrangement: Arrangement) -> None:
-            async with open_pool(database_url, name="test") as pool:
-                await empty(pool)
-                await commit(pool, arrangement)
-                assert await stored(pool) == expected(some)
-                rows, with_a_fate = await the_books(pool)
-                assert rows == with_a_fate
-
-        @settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+        @settings(deadline=None, max_examples=EXAMPLES, phases=PHASES, suppress_health_check=list(HealthCheck))
         @given(arrangements())
         def try_one(case: tuple[list[Piece], Arrangement]) -> None:
-            runner.run(check(*case))
+            runner.run(check(pool, *case))
 
-        runner.run(begin())
-        try_one()
+        try:
+            try_one()
+        finally:
+            runner.run(stack.aclose())

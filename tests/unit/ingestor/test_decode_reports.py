@@ -59,14 +59,14 @@ def test_a_frame_of_means_is_read() -> None:
     assert message.reports == [
         Report(
             REPORTED_MEAN,
-            (1, "so2", 3600, micros(AT)),
+            (1, "logger", "so2", 3600, micros(AT)),
             0,
             micros(AT),
             (31.2, None, None, 44.5, None, None, 0.4, "N"),
         ),
         Report(
             REPORTED_MEAN,
-            (1, "flow", 3600, micros(AT)),
+            (1, "logger", "flow", 3600, micros(AT)),
             0,
             micros(AT),
             (1000.0, None, None, None, None, None, 99.0, "N"),
@@ -91,6 +91,7 @@ def test_a_frame_of_signals_is_read() -> None:
     [
         (MEANS, {"stack": ["DA001", "DA9"]}, "unknown stack 'DA9'"),
         (MEANS, {"stack": ["DA001", None]}, "unknown stack None"),
+        (MEANS, {"source": ["logger", "rumour"]}, "source 'rumour' is none of logger platform"),
         (MEANS, {"channel": ["so2", None]}, "channel None is no name"),
         (MEANS, {"channel": ["so2", ""]}, "channel '' is no name"),
         (MEANS, {"channel": ["so2", "a\nb"]}, "control characters"),

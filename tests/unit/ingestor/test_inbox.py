@@ -15,8 +15,8 @@ from ingestor.subscriber import Delivery, Inbox
 pytestmark = pytest.mark.anyio
 
 
-def a_delivery(mid: int, connection: int = 1) -> Delivery:
-    return Delivery(Incoming("t", b"", datetime(2026, 11, 10, tzinfo=UTC)), mid, connection)
+def a_delivery(mid: int, connection: int = 1, payload: bytes = b"") -> Delivery:
+    return Delivery(Incoming("t", payload, datetime(2026, 11, 10, tzinfo=UTC)), mid, connection)
 
 
 async def mids(inbox: Inbox, most: int = 100) -> list[int]:
@@ -69,6 +69,38 @@ async def test_what_an_earlier_connection_brought_is_forgotten() -> None:
     inbox.drop_connection(2)
     (kept,) = await inbox.take(10)
     assert kept.connection == 2
+
+
+async def test_what_is_sent_again_while_it_is_held_is_held_once() -> None:
+    """A database that was slow for longer than the broker waits got every message several times."""
+    inbox = Inbox(10, asyncio.get_running_loop())
+    for _ in range(50):
+        for mid in range(3):
+            inbox.put(a_delivery(mid))
+    taken = await inbox.take(10)
+    assert [delivery.mid for delivery in taken] == [0, 1, 2]
+    inbox.put(a_delivery(1))
+    assert len(inbox) == 0, "taken, but not acknowledged yet"
+    inbox.let_go(taken)
+    inbox.put(a_delivery(1))
+    assert await mids(inbox) == [1]
+
+
+async def test_an_identifier_that_is_used_for_another_message_is_no_copy() -> None:
+    inbox = Inbox(10, asyncio.get_running_loop())
+    inbox.put(a_delivery(1, payload=b"one"))
+    inbox.put(a_delivery(1, payload=b"another"))
+    assert len(inbox) == 2
+
+
+async def test_what_an_earlier_connection_brought_is_taken_again_on_the_new_one() -> None:
+    inbox = Inbox(10, asyncio.get_running_loop())
+    inbox.put(a_delivery(1, connection=1))
+    await inbox.take(10)
+    inbox.drop_connection(2)
+    inbox.put(a_delivery(1, connection=2))
+    (taken,) = await inbox.take(10)
+    assert taken.connection == 2
 
 
 async def test_taking_after_everything_was_forgotten_waits_for_what_comes() -> None:

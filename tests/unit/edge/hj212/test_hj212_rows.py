@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -423,6 +424,9 @@ def test_what_is_wrong_in_a_logger_is_named_by_its_key(toml: str, fault: str) ->
 
 def test_a_peer_that_invents_codes_fills_no_memory() -> None:
     logger = Logger(mn=MN, stack="DA001")
-    for number in range(5_000):
-        assert logger.target(f"a{number:05}") is not None
-    assert len(logger._known) <= 1_024
+    tracemalloc.start()
+    for number in range(3_000):
+        mapped({f"a{number:05}-Rtd": "1"}, {f"{number:05}{'x' * 900}-Rtd": "1"}, {"Time": "9" * 900}, logger=logger)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2_000_000

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.simulator.catalogue import CATALOGUE
 from edge.simulator.expected import EXPECTED, RULES, SHORTEST_H, expected_of
-from edge.simulator.faults import CATALOGUE, HOUR_MS, Fault, impossible
+from edge.simulator.faults import HOUR_MS, Fault, impossible
 from edge.simulator.kinds import KINDS
 from edge.simulator.loggers import columns
 from fakes.imagined import BEGIN_MS, DAY_MS, Rows, a_fault, a_stack, a_works, by_stack
@@ -117,6 +118,7 @@ def test_a_fault_is_refused_where_it_cannot_be() -> None:
         for kind, channel, stack, behind in (
             ("scr_trip", "", hot_stove, "hot_stove"),
             ("abatement_loss", "so2", hot_stove, "hot_stove"),
+            ("bypass", "", hot_stove, "hot_stove"),
             ("frozen", "so2", dust, "dust_collector"),
             ("drift", "", dust, "dust_collector"),
             ("bag_leak", "pm", dust, "dust_collector"),

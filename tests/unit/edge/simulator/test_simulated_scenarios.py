@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.simulator.faults import CATALOGUE
+from edge.simulator.catalogue import CATALOGUE
 from edge.simulator.scenario import Scenario, load_scenario
 from edge.simulator.scenario_file import parse_scenario
 from edge.simulator.toml_text import toml_text

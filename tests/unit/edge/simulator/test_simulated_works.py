@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edge.simulator.activity import MINUTE_MS, STARTING_MIN, STOPPING_MIN, Effect
-from edge.simulator.faults import CATALOGUE, HOUR_MS
+from edge.simulator.catalogue import CATALOGUE
+from edge.simulator.faults import HOUR_MS
 from edge.simulator.loggers import columns, cut, each_row, joined, rows_of
 from edge.simulator.noise import smooth, streams, uniform, white
 from edge.simulator.works import State, Works

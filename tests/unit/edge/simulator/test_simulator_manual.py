@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Final
 
+from edge.simulator.catalogue import CATALOGUE
 from edge.simulator.expected import EXPECTED
-from edge.simulator.faults import CATALOGUE
 from edge.simulator.kinds import KINDS
 from edge.simulator.scenario_file import parse_scenario
 
