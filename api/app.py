@@ -15,7 +15,7 @@ from alerts.enforcement.signing import load_signer
 from api import errors
 from api.context import Context
 from api.feed import Feed
-from api.routes import about, alerts, books, cases, health, live, marks, metrics, pages, sites, stacks
+from api.routes import about, alerts, books, cases, health, live, marks, metrics, pages, reconciliation, sites, stacks
 from api.schemas.common import Problem
 from plant.settings import Settings
 from store.pool import open_pool
@@ -56,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     v1 = APIRouter(prefix="/v1", responses={"default": {"model": Problem, "description": "Problem details"}})
     # `live` before `alerts`: /alerts/stream is no alert's id.
-    for module in (health, sites, stacks, live, alerts, cases, marks, books, about):
+    for module in (health, sites, stacks, reconciliation, live, alerts, cases, marks, books, about):
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(metrics.router)

@@ -140,7 +140,12 @@ def main() -> None:
         "--database", default=servers.default_database(), help="timescaledb, postgresql, or the address of one"
     )
     parser.add_argument("--broker", choices=(servers.NATS, servers.MOSQUITTO), default=servers.NATS)
-    parser.add_argument("--nodered", action="store_true", help="measure a Node-RED flow too (npm installs it once)")
+    parser.add_argument(
+        "--nodered",
+        action=argparse.BooleanOptionalAction,
+        default=nodered.is_installed(),
+        help="measure a Node-RED flow too; where it is not installed yet npm does that once",
+    )
     parser.add_argument("--profile", type=Path, help="where cProfile writes what the ingestor's main thread did")
     options = parser.parse_args()
     publish(measure(options), as_json=options.json)

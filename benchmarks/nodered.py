@@ -79,11 +79,19 @@ def measure(database: Server, load: Load, *, broker_kind: str) -> dict[str, Any]
         }
 
 
-def _installed(npm: str) -> Path:
-    """A folder of the user's cache with Node-RED in it."""
+def is_installed() -> bool:
+    return all((_home() / "node_modules" / part).exists() for part in ("node-red/red.js", "pg"))
+
+
+def _home() -> Path:
+    """A folder of the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    home = (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "stackwatch/node-red"
-    if not (home / "node_modules/node-red/red.js").exists() or not (home / "node_modules/pg").exists():
+    return (Path(cache) if Path(cache).is_absolute() else Path.home() / ".cache") / "stackwatch/node-red"
+
+
+def _installed(npm: str) -> Path:
+    home = _home()
+    if not is_installed():
         home.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--no-audit", "--no-fund", "--omit=dev", *PACKAGES]
         subprocess.run(command, cwd=home, check=True, stdout=sys.stderr)

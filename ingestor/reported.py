@@ -17,7 +17,7 @@ from plant.errors import Undecodable
 from plant.reports import KINDS, LOGGER, MEAN_VALUES, REPORTED_MEAN, SIGNAL, SOURCES, Kind, Report
 
 LONGEST_MEAN_S: Final = 366 * 86_400
-_KEYS: Final[Mapping[Kind, tuple[str, ...]]] = {
+KEYS: Final[Mapping[Kind, tuple[str, ...]]] = {
     REPORTED_MEAN: ("stack", "source", "sampled_at", "interval_s", "channel", *MEAN_VALUES, "flag", "revision"),
     SIGNAL: ("sampled_at", "signal", "value", "unit", "stack", "flag", "revision"),
 }
@@ -46,7 +46,7 @@ def kind_of(head: Mapping[str, Any]) -> Kind | None:
 
 def report_frame(document: Mapping[str, Any], kind: Kind) -> Frame:
     """The columns of *document*, each of them one that *kind* has."""
-    frame = frame_of(document, _KEYS[kind])
+    frame = frame_of(document, KEYS[kind])
     for name in frame.channels:
         raise Undecodable(f"{name} is no column of a {kind.name}")
     for key in _NEEDED[kind]:

@@ -30,6 +30,20 @@ CHANNELS: Final = (
 GASES: Final = ("so2", "nox", "no", "no2", "co", "nh3")
 """Channels that may be measured as a share of the volume."""
 
+UNITS: Final = {
+    **dict.fromkeys(("so2", "nox", "no", "no2", "pm", "co", "nh3"), "mg/m3"),
+    "o2": "vol %",
+    "moisture": "vol %",
+    "temperature": "degC",
+    "pressure": "Pa",
+    "velocity": "m/s",
+    "flow": "m3/h",
+    "power_production_kw": "kW",
+    "power_abatement_kw": "kW",
+    "load_pct": "%",
+}
+"""What a channel is counted in once it is converted; gases dry, at standard state (contract, section 3)."""
+
 FLAGS: Final = frozenset("NFMSDCTB")
 """HJ 212 table 8: normal, out of operation, maintenance, set by hand, fault, calibration, over range, comms."""
 

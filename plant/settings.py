@@ -37,7 +37,7 @@ class Settings:
     ingestor_sites: str = _setting("", "sites whose messages this ingestor takes, with commas between; all, if not set")
     ingestor_regions: str = _setting("", "regions whose sites it takes, with commas between")
     ingestor_session_s: int = _setting(
-        60, "seconds that the broker keeps messages for a member of a group that is away", low=0, high=86_400
+        0, "seconds that the broker keeps messages for a member of a group that is away", low=0, high=86_400
     )
     batch_kb: int = _setting(1_024, "kilobytes of payload after which a batch leaves", low=1, high=65_536)
     batch_age_ms: int = _setting(50, "age after which a batch leaves", low=1, high=60_000)

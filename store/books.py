@@ -123,7 +123,7 @@ def _line(key: LineKey, counts: dict[str, int]) -> dict[str, Any]:
 _TOTALS: Final[LiteralString] = """
 SELECT coalesce(sum(stored), 0), coalesce(sum(duplicate), 0), coalesce(sum(conflict), 0),
        coalesce(sum(quarantined), 0), coalesce(sum(redelivered), 0)
-FROM (SELECT site_id, stored, duplicate, conflict, quarantined, redelivered FROM book_line
+FROM (SELECT site_id, stored, duplicate, conflict, quarantined, redelivered FROM book_edge
       UNION ALL
       SELECT site_id, stored, duplicate, conflict, quarantined, redelivered FROM book_entry) line
 WHERE %(sites)s::integer[] IS NULL OR site_id = ANY(%(sites)s)

@@ -74,12 +74,13 @@ class Computing:
         self._n = (end - self._first) // MINUTE
         self._known: dict[tuple[str, str, int], _Minutes] = {}
 
-    def mean(self, way: Way) -> Values:
-        """The mean of each period; NaN where there is none. Shape (n_periods,)."""
+    def mean(self, way: Way, of: Counts | None = None) -> Values:
+        """The mean of each period, or of the periods numbered *of*; NaN where there is none."""
         # A shift of less than a minute moves rows between minutes, a longer one moves the period over them.
         shift_min, row_shift_s = (0, way.shift_s) if abs(way.shift_s) < 60 else (way.shift_s // 60, 0)
         found = self._minutes(way.flags, way.units, row_shift_s)
-        at = (self._asked.starts - self._first) // MINUTE + shift_min
+        starts = self._asked.starts if of is None else self._asked.starts[of]
+        at = (starts - self._first) // MINUTE + shift_min
         place = at[:, None] + np.arange(self._asked.period_s // 60)
         counts = found.seconds >= (1 if way.minutes == "any" else self._asked.averaging.min_minute_cover * 60)
         if way.states == "ours":

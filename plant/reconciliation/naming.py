@@ -128,8 +128,10 @@ def _candidates(computing: Computing, scope: Scope, said: Values, open_: Truths,
     if not open_.any():
         return {}
     found = {}
+    of = np.flatnonzero(open_)
     for way in scope.ways():
-        gives = open_ & _gives(computing.mean(way), said, digits, truncated=way.digits == "truncated")
+        gives = np.zeros_like(open_)
+        gives[of] = _gives(computing.mean(way, of), said[of], digits, truncated=way.digits == "truncated")
         if _enough(way, gives):
             found[way] = gives
     return found

@@ -1,5 +1,5 @@
 -- What is reported beside the measurements: means that a logger computed or a platform holds, and process values.
--- these stands or falls as a whole: the one that counts is here, everything else that arrived for it in `overruled`.
+-- A row of these stands or falls as a whole: the one that counts is here, all else that arrived for it in `overruled`.
 
 CREATE TABLE reported_mean (  -- of one channel over [sampled_at, sampled_at + interval_s)
     stack_id integer NOT NULL,

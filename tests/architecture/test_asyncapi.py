@@ -12,8 +12,10 @@ import yaml
 from alerts.enforcement.orders import UnitMode, suspension
 from alerts.enforcement.orders import body as order_list
 from edge.publisher import will
+from ingestor import reported
 from ingestor.decode import KnownSite, KnownStack, decode
-from plant import topics, wire
+from ingestor.rows import HEAD
+from plant import reports, topics, wire
 from plant.channels import CHANNELS, FLAGS, STATES
 from plant.periods import instant
 from plant.settings import manual
@@ -29,6 +31,7 @@ SITE = KnownSite(
     simulated=False,
     timezone="Asia/Shanghai",
     stacks={code: KnownStack(stack_id=number, interval_s=60) for number, code in enumerate(("DA001", "DA002"))},
+    units=frozenset({"S1"}),
 )
 NOW = 1_795_200_000_000_000  #: microseconds: later than every example
 
@@ -100,7 +103,21 @@ def test_a_frame_of_an_edge_has_documented_keys_only() -> None:
         revision=1,
     )
     payload = wire.frame(wire.columns([row]), session="s", seq=1, low=1, rows_before=0, dropped_before=0, sent_at_ms=0)
-    assert set(json.loads(payload)) == {*SCHEMAS["frame"]["properties"], "so2"}
+    assert set(json.loads(payload)) == {*SCHEMAS["frame"]["properties"], "so2"} - {"kind"}
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [("reported-means", reports.REPORTED_MEAN), ("signals", reports.SIGNAL)],
+    ids=["means", "signals"],
+)
+def test_frames_of_other_kinds_are_as_documented(message: str, kind: reports.Kind) -> None:
+    payload = json.dumps(example(message)).encode()
+    taken = decode(payload, topics.Speaker("works-1", "me", topics.DATA), SITE, received_at=NOW)
+    assert ([report.kind for report in taken.reports], list(taken.refused)) == ([kind, kind], [])
+    columns = {*reported.KEYS[kind], "kind", *HEAD} - {"site", "edge"}
+    assert set(SCHEMAS[message]["properties"]) == columns
+    assert set(example(message)) <= columns
 
 
 def test_receipts_and_states_are_as_documented() -> None:

@@ -42,7 +42,17 @@ def fresh(program: str) -> str:
     return done.stdout
 
 
-LIGHT: Final = ("edge.agent", "edge.outbox", "edge.publisher", "edge.orders", "plant.topics", "plant.wire")
+LIGHT: Final = (
+    "edge.agent",
+    "edge.outbox",
+    "edge.publisher",
+    "edge.orders",
+    "edge.serve",
+    "edge.replay",
+    "stackwatch.commands.edge",
+    "plant.topics",
+    "plant.wire",
+)
 
 
 @pytest.mark.parametrize("module", LIGHT)

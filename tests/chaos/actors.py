@@ -17,12 +17,14 @@ from typing import Final
 
 from chaos import clocks
 from chaos.clocks import Clock
+from services.waiting import wait_until
 from stackwatch.local.logfiles import tail
 from stackwatch.local.processes import Child, Command, spawn
 
 TREE: Final = Path(__file__).resolve().parents[2]
 _PAUSE_S: Final = 0.3
 _POLL_S: Final = 0.05
+_GONE_S: Final = 20.0
 
 
 class Actor:
@@ -64,9 +66,10 @@ class Actor:
     def kill(self) -> None:
         """End it this instant; it stays away until it is started again."""
         self._away = True
-        pid = self.pid
-        if pid is not None and self._child is not None:
-            self._child.kill()
+        pid, child = self.pid, self._child
+        if pid is not None and child is not None:
+            child.kill()
+            assert wait_until(lambda: child.exit_code is not None, _GONE_S), f"{self.name} does not end"
             clocks.forget(pid)
 
     def freeze(self) -> None:

@@ -28,10 +28,10 @@ from store.migrate import migrate
 from store.pool import Connection, connect
 from store.scope import EVERYWHERE
 
-STARTED_S: Final = 60.0
-DRAINED_S: Final = 60.0
-JUDGED_S: Final = 90.0
-READ_S: Final = 30.0
+STARTED_S: Final = 120.0
+DRAINED_S: Final = 180.0
+JUDGED_S: Final = 180.0
+READ_S: Final = 60.0
 _POLL_S: Final = 0.2
 _AHEAD: Final = "ahead"  #: in the reason of a row that a wrong clock sent into quarantine
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 240.0
 SMALL = {
-    "ingest": ["--rows", "2000", "--frame-rows", "25", "100", "--edges", "2", "--stacks", "5"],
+    "ingest": ["--rows", "2000", "--frame-rows", "25", "100", "--edges", "2", "--stacks", "5", "--no-nodered"],
     "outbox": ["--days", "0.02", "--appends", "5"],
     "stall": ["--seconds", "2", "--around", "2", "--rows-per-s", "200", "--edges", "2"],
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from alerts.rules.lost import GRACE
-from builders import Pipe, a_frame, a_pipe, minutes
+from builders import Pipe, a_frame, a_pipe, minutes, settings
 from fakes.api_rows import Rows, rows_in
 from fakes.whole_books import whole_books
 from plant.periods import instant, micros
@@ -175,6 +176,21 @@ async def test_books_of_frames_that_retention_let_go_are_gone_too(database_url: 
         assert await the_books(pipe) == []
         for table in ("book_line", "session_run", "session_loss"):
             assert await pipe.rows(f"SELECT * FROM {table}") == []
+
+
+async def test_the_leader_folds_the_books_by_itself(database_url: str) -> None:
+    async with works(database_url) as (pipe, rows), asyncio.timeout(30):
+        await rows.frame(1, T0)
+        await rows.frame(3, T0, rows_before=20, dropped_before=10, low=4)
+        pipe.stage.settings = settings(database_url, tick_s=0.1)
+        stage = asyncio.create_task(pipe.stage.run(), name="stage")
+        try:
+            query = "SELECT stored, fate, rows FROM book_edge LEFT JOIN session_loss USING (site_id, edge)"
+            while await pipe.rows(query) != [(20, "dropped", 10)]:  # noqa: ASYNC110  # the fold sets no event
+                await asyncio.sleep(0.05)
+        finally:
+            stage.cancel()
+            await asyncio.gather(stage, return_exceptions=True)
 
 
 # Alerts.

@@ -757,3 +757,19 @@ async def test_an_interrupted_commit_leaves_nothing_and_may_be_made_again(
         monkeypatch.setattr(receipts, "settle", genuine)
         assert the_receipt(await pipe.publish_all(frames([1, 2]))).through == 2
         assert await totals(pipe) == (4, 0, 0, 0)
+
+
+# What was read before it is committed.
+
+
+async def test_a_batch_that_was_read_before_the_register_changed_is_read_again(database_url: str) -> None:
+    async with a_pipe(database_url) as pipe:
+        await pipe.publish(a_frame(minutes(EIGHT, 1, so2=1.0)))
+        later = a_frame(minutes("2026-11-10T09:00:00+08:00", 1, so2=1.0))
+        batch = pipe.intake.read([Incoming(topics.data(ROOT, "works", "e1"), later, RECEIVED)])
+        await put_register(pipe.pool, WORKS.replace("interval_s = 60", "interval_s = 10"))
+        async with transaction(pipe.pool) as conn:
+            await pipe.intake.known.refresh(conn)
+        outcome = await pipe.intake.commit_read(batch)
+        assert outcome.stored == 1
+        assert await pipe.rows("SELECT interval_s FROM measurement ORDER BY sampled_at") == [(60,), (10,)]

@@ -114,12 +114,19 @@ async def test_a_member_of_a_group_that_is_killed_leaves_its_work_to_the_others(
 
 
 @needs_mosquitto
+@pytest.mark.parametrize("session_s", ["0", "60"])
 async def test_a_group_that_is_away_for_a_moment_misses_nothing(
-    sharing_broker: OwnBroker, start: Start, conn: psycopg.Connection[Any], topic_root: str, tmp_path: Path
+    sharing_broker: OwnBroker,
+    start: Start,
+    conn: psycopg.Connection[Any],
+    topic_root: str,
+    tmp_path: Path,
+    session_s: str,
 ) -> None:
     """All of its members are killed and come back while edges go on."""
     url = sharing_broker.url
-    both = [start(url, name, ingestor_group="g") for name in ("a", "b")]
+    share = {"ingestor_group": "g", "ingestor_session_s": session_s}
+    both = [start(url, name, **share) for name in ("a", "b")]
     for member in both:
         await member.working(conn)
     async with a_load(by(url, topic_root), SITES, tmp_path) as load:
@@ -129,7 +136,7 @@ async def test_a_group_that_is_away_for_a_moment_misses_nothing(
         await load.published(20)
         conn.execute("DELETE FROM heartbeat")
         for name in ("a", "b"):
-            await start(url, name, ingestor_group="g").working(conn)
+            await start(url, name, **share).working(conn)
         await load.stop()
         assert_each_row_once(conn, load)
 

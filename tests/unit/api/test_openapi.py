@@ -17,6 +17,8 @@ CONTRACT = {
     "/v1/stacks/{site}/{stack}/measurements": {"get"},
     "/v1/stacks/{site}/{stack}/hours": {"get"},
     "/v1/stacks/{site}/{stack}/compliance": {"get"},
+    "/v1/stacks/{site}/{stack}/reported": {"get"},
+    "/v1/stacks/{site}/{stack}/reconciliation": {"get"},
     "/v1/alerts": {"get"},
     "/v1/alerts/{alert}": {"get"},
     "/v1/alerts/{alert}/export": {"get"},

@@ -68,6 +68,9 @@ def test_a_signed_list_is_believed() -> None:
         pytest.param(signed(a_body(version=0)), id="version_zero"),
         pytest.param(signed(a_body(site="tangshan-2")), id="another_site"),
         pytest.param(signed(a_body(orders=[{"order_id": "o"}])), id="half_an_order"),
+        pytest.param(b"[" * 100_000, id="endlessly_nested"),
+        pytest.param(signed("[" * 100_000), id="signed_and_endlessly_nested"),
+        pytest.param(signed(a_body().replace("null}]", f"{10**400}}}]")), id="a_number_beyond_all_numbers"),
     ],
 )
 def test_anything_else_is_rejected(payload: bytes) -> None:

@@ -74,6 +74,11 @@ def test_a_frame_of_means_is_read() -> None:
     ]
 
 
+def test_a_mean_says_whose_it_is() -> None:
+    message = read(MEANS | {"source": ["platform", None]})
+    assert [report.key[1] for report in message.reports] == ["platform", "logger"]
+
+
 def test_a_frame_of_signals_is_read() -> None:
     message = read(SIGNALS)
     assert message.refused == []
@@ -92,6 +97,7 @@ def test_a_frame_of_signals_is_read() -> None:
         (MEANS, {"stack": ["DA001", "DA9"]}, "unknown stack 'DA9'"),
         (MEANS, {"stack": ["DA001", None]}, "unknown stack None"),
         (MEANS, {"source": ["logger", "rumour"]}, "source 'rumour' is none of logger platform"),
+        (MEANS, {"source": ["logger", []]}, "source [] is none of"),
         (MEANS, {"channel": ["so2", None]}, "channel None is no name"),
         (MEANS, {"channel": ["so2", ""]}, "channel '' is no name"),
         (MEANS, {"channel": ["so2", "a\nb"]}, "control characters"),

@@ -9,7 +9,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plant.tallies import Gap, Run, gaps, joined, run_of_frame
+from plant.tallies import Gap, Run, gaps, grown, joined, run_of_frame
 
 AT: Final = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -81,6 +81,15 @@ def test_a_frame_that_comes_late_closes_its_gap() -> None:
     assert len(before) == 2
     (run,) = joined(before, [a_run(2, 10, 10)])
     assert (run.first, run.last, run.counted, run.reaches) == (1, 3, 0, 30)
+
+
+def test_a_frame_that_turns_out_to_hold_more_closes_the_gap_behind_it_unless_it_was_counted() -> None:
+    unread = a_run(2, 1)
+    runs = joined([], [a_run(1, 10), unread, a_run(3, 10, 20)])
+    assert numbers(gaps(runs, 1)) == [(3, 2, 9, 0)]
+    assert gaps(grown(runs, unread, 9), 1) == []
+    counted = joined([], [a_run(1, 10), unread, a_run(3, 10, 11)])
+    assert grown(counted, unread, 9) == counted, "the frame behind it has counted its rows, and is believed"
 
 
 frames_of_any_kind = st.lists(
