@@ -99,7 +99,11 @@ class Source(Protocol):
         """
 
     def state(self) -> Mapping[str, Any]:
-        """At least `ok` (bool), `detail` (a few words), `tolerated` (how often, by kind of fault); it is published."""
+        """At least `ok` (bool), `detail` (a few words), `tolerated` (how often, by kind of fault); it is published.
+
+        Under further keys stands what else a person wants to see, as a `plant.figures.Figure`: an uplink's `connected`,
+        `last_confirmed` (a time, ISO 8601), `waiting`, `refused` (counts by code). They go out together as `figures`.
+        """
 
 
 @dataclass(slots=True, kw_only=True)
@@ -138,6 +142,9 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = {
     "trace": Kind("edge.replay:read_source", "edge"),
     "simulation": Kind("edge.simulated:read_source", "sim"),
+    "modbus": Kind("edge.modbus.source:read_source", "modbus"),
+    "hj212.listen": Kind("edge.hj212.listen:read_source", "edge"),
+    "hj212.poll": Kind("edge.hj212.poll:read_source", "edge"),
 }
 
 _OURS: Final = ("edge", "plant")

@@ -19,6 +19,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from edge.status_words import WORDS, Language, Words
+from plant.figures import Figure
 
 logger = logging.getLogger(__name__)
 
@@ -175,8 +176,22 @@ def _sources(sources: Mapping[str, Mapping[str, Any]], words: Words) -> str:
         extra = f"<br>{escape(words['tolerated'])}: {escape(tolerated)}" if tolerated else ""
         again = f" ({escape(words['restarts'])} {state['restarts']})" if state["restarts"] else ""
         said = _good(state["ok"], state["detail"] or words["well"], state["detail"] or words["not_well"])
-        rows.append((f"{name} ({state['kind']})", said + again + extra))
+        figures = "".join(
+            f"<br>{escape(_figure(key, value, words))}" for key, value in state.get("figures", {}).items()
+        )
+        rows.append((f"{name} ({state['kind']})", said + again + figures + extra))
     return _rows(rows) or f"<p>{escape(words['no_sources'])}</p>"
+
+
+def _figure(key: str, value: Figure, words: Words) -> str:
+    """One thing that a source says beyond well or not: a flag, a number, words, or counts by kind."""
+    if isinstance(value, bool):
+        shown = words["yes" if value else "no"]
+    elif isinstance(value, dict):
+        shown = ", ".join(f"{kind} {times}" for kind, times in value.items())
+    else:
+        shown = "" if value is None else str(value)
+    return f"{words.get(f'figure_{key}', key.replace('_', ' '))}: {shown or '–'}"
 
 
 def _data(status: Mapping[str, Any], words: Words) -> Iterable[tuple[str, str]]:

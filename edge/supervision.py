@@ -18,6 +18,7 @@ from typing import Any, Final
 from edge.sources import Declared, Feed, Source
 from edge.waiting import set_within
 from plant.errors import Unavailable
+from plant.figures import figures_of
 from plant.retry import delay_s
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ _STEADY_S: Final = 60.0  # a run that lasted so long ends the growing of delays
 _STOP_S: Final = 10.0
 _LONGEST_TEXT: Final = 200
 _MOST_KINDS: Final = 32
+_IN_ITS_PLACE: Final = frozenset({"ok", "detail", "tolerated", "kind", "restarts"})
 MOST_SHOWN: Final = 64  #: sources in a state message
 
 
@@ -180,11 +182,13 @@ def _state_of(run: _Run) -> dict[str, Any]:
 
 
 def _said_by(source: Source) -> dict[str, Any]:
-    """`ok`, `detail`, `tolerated`, however strange a source speaks: its state must not end the publisher."""
+    """`ok`, `detail`, `tolerated`, `figures`, however strange a source speaks: its state must not end the publisher."""
     try:
         said = source.state()
+        figures = figures_of({name: value for name, value in said.items() if name not in _IN_ITS_PLACE})
         tolerated = {_text(kind, 64): int(times) for kind, times in list(said["tolerated"].items())[:_MOST_KINDS]}
-        return {"ok": said["ok"] is True, "detail": _text(said["detail"]), "tolerated": tolerated}
+        known = {"ok": said["ok"] is True, "detail": _text(said["detail"]), "tolerated": tolerated}
+        return {**known, "figures": figures} if figures else known
     except Exception as error:  # noqa: BLE001  # whatever it is, it is shown as what it is: a fault of this source
         return {"ok": False, "detail": f"its state cannot be told: {_words(error)}", "tolerated": {}}
 

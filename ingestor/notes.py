@@ -12,6 +12,7 @@ from ingestor.intake import Incoming
 from ingestor.known import KnownRegister
 from plant import topics
 from plant.errors import Undecodable
+from plant.figures import counts_of, figures_of, is_count, one_line
 from plant.identifiers import is_identifier
 from store import intake
 from store.pool import Connection
@@ -20,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 _PARTS: Final = ("agent_file", "hook")
 _MOST_SOURCES: Final = 64
-_MOST_KINDS: Final = 32
 _LONGEST_DETAIL: Final = 1_000
 
 
@@ -78,15 +78,13 @@ def _said(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _source(part: Mapping[str, Any]) -> dict[str, Any]:
-    tolerated = part.get("tolerated")
-    counts = tolerated.items() if isinstance(tolerated, dict) else ()
-    kept = [(_text(kind, 64), times) for kind, times in counts if _is_count(times)]
-    restarts = part.get("restarts")
+    restarts, figures = part.get("restarts"), figures_of(part.get("figures"))
     return {
         "kind": _text(part.get("kind", ""), 64),
         **_part(part),
-        "tolerated": dict(kept[:_MOST_KINDS]),
-        "restarts": restarts if _is_count(restarts) else 0,
+        "tolerated": counts_of(part.get("tolerated")),
+        "restarts": restarts if is_count(restarts) else 0,
+        **({"figures": figures} if figures else {}),
     }
 
 
@@ -94,12 +92,8 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     return {"ok": part.get("ok") is True, "detail": _text(part.get("detail", ""), _LONGEST_DETAIL)}
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
-
-
 def _text(value: Any, longest: int) -> str:
-    return "".join(c for c in value[:longest] if c.isprintable()) if isinstance(value, str) else ""
+    return one_line(value, longest) if isinstance(value, str) else ""
 
 
 def _order_ack(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which part of what edges publish one ingestor takes, as MQTT filters: all, a share of a group, or some sites.
+"""The share of one ingestor: from its settings, and kept at the register as that changes.
 
 Only `data` is divided. `state` is retained, and a broker hands no retained message to a shared subscription; it and
 `order-ack` are few and their storing is idempotent, so that every ingestor reads all of them. Two ingestors that read
@@ -8,9 +8,7 @@ the same frame store it once (the database decides), so a division that overlaps
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -18,6 +16,7 @@ from plant import topics
 from plant.errors import BadDocument, Fault, Unavailable
 from plant.identifiers import is_identifier
 from plant.settings import PREFIX, Settings
+from plant.shares import Share
 from store.notify import wake_ups
 from store.pool import Connection, transaction
 from store.register import regions_of_sites
@@ -25,43 +24,6 @@ from store.register import regions_of_sites
 logger = logging.getLogger(__name__)
 
 POLL_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one ingestor takes: without sites and regions all of them; with a group, in turn with its members."""
-
-    group: str = ""
-    sites: frozenset[str] = frozenset()
-    regions: frozenset[str] = frozenset()
-
-    @property
-    def takes_all_sites(self) -> bool:
-        return not self.sites and not self.regions
-
-    def sites_of(self, regions: Mapping[str, str]) -> frozenset[str]:
-        """The sites that are taken, of those in *regions* (region by site) and of those that are named."""
-        if self.takes_all_sites:
-            return frozenset(regions)
-        return self.sites | {site for site, region in regions.items() if region in self.regions}
-
-    def data_filters(self, root: str, regions: Mapping[str, str]) -> frozenset[str]:
-        """What to subscribe to for `data`."""
-        sites = ["+"] if self.takes_all_sites else self.sites_of(regions)
-        return frozenset(self._of_group(topics.data(root, site, "+")) for site in sites)
-
-    def _of_group(self, topic_filter: str) -> str:
-        return f"$share/{self.group}/{topic_filter}" if self.group else topic_filter
-
-    def document(self) -> dict[str, Any]:
-        """For the heartbeat."""
-        return {"group": self.group, "sites": sorted(self.sites), "regions": sorted(self.regions)}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Share:
-        """What a heartbeat says; one that says nothing takes all."""
-        sites, regions = document.get("sites", ()), document.get("regions", ())
-        return cls(str(document.get("group", "")), frozenset(sites), frozenset(regions))
 
 
 def share_of(settings: Settings) -> Share:
@@ -87,14 +49,6 @@ def _names(setting: str, text: str, faults: list[Fault]) -> frozenset[str]:
 def note_filters(root: str) -> frozenset[str]:
     """What every ingestor reads whole."""
     return frozenset(f"{root}/+/+/{kind}" for kind in topics.FROM_EDGES - {topics.DATA})
-
-
-def uncovered(regions: Mapping[str, str], shares: Iterable[Share]) -> list[str]:
-    """The registered sites that none of *shares* takes, in order."""
-    left = set(regions)
-    for share in shares:
-        left -= share.sites_of(regions)
-    return sorted(left)
 
 
 class Covers(Protocol):

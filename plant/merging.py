@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 # What became of a version that arrived: a duplicate adds nothing, a conflict contradicts a version of its revision.
@@ -31,10 +31,16 @@ class Version:
     flags: Mapping[str, str]  #: only channels whose flag is another than `flag`
     state: str | None
     values: Mapping[str, float | None]
+    _body: str = field(default="", init=False, repr=False, compare=False)  # written once: it is asked for often
 
     @property
     def body(self) -> str:
         """Canonical JSON of all but `sent_at`: equal bodies are the same thing sent again."""
+        if not self._body:
+            object.__setattr__(self, "_body", self._written())
+        return self._body
+
+    def _written(self) -> str:
         return json.dumps(
             {
                 "flag": self.flag,
@@ -94,6 +100,8 @@ def merge(versions: Iterable[Version]) -> Merged:
     """The row that counts, and what contradicts it; *versions* holds at least one."""
     ranked = distinct(versions)
     first = ranked[0]
+    if len(ranked) == 1:
+        return Merged(_alone(first), ())
     channels = sorted({channel for version in ranked for channel in (*version.values, *version.flags)})
     values: dict[str, float | None] = {}
     flags: dict[str, str] = {}
@@ -106,6 +114,15 @@ def merge(versions: Iterable[Version]) -> Merged:
     state = next((version.state for version in ranked if version.state is not None), None)
     row = replace(first, values=values, flags=flags, state=state)
     return Merged(row, tuple(_conflicts(ranked, channels)))
+
+
+def _alone(version: Version) -> Version:
+    """The row of a version that has no other."""
+    return replace(
+        version,
+        values={channel: value for channel, value in version.values.items() if value is not None},
+        flags={channel: flag for channel, flag in version.flags.items() if flag != version.flag},
+    )
 
 
 def conflicts_with(version: Version, others: Iterable[Version]) -> bool:

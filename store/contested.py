@@ -131,12 +131,12 @@ async def merge_all(
     changed: dict[int, int] = {}
     for row in contested:
         arrived = [block.version(index) for index in row.indexes]
-        before = merge(row.standing.versions)
-        versions, found = _settle(row.standing.versions, arrived)
+        known = distinct(row.standing.versions)
+        before = merge(known)
+        versions, after, found = _settle(known, before, arrived)
         fates[list(row.indexes)] = found
-        if versions == distinct(row.standing.versions):
+        if versions == known:
             continue
-        after = merge(versions)
         brought = {
             version.body: (instant(int(received_at[index])), int(batch_id[index]))
             for index, version in reversed(list(zip(row.indexes, arrived, strict=True)))
@@ -148,22 +148,24 @@ async def merge_all(
     return changed
 
 
-def _settle(standing: Sequence[Version], arrived: Sequence[Version]) -> tuple[list[Version], list[int]]:
-    """(every version that there is now, the fate of each that arrived)."""
-    versions, fates = distinct(standing), []
+def _settle(
+    known: list[Version], before: Merged, arrived: Sequence[Version]
+) -> tuple[list[Version], Merged, list[int]]:
+    """(every version that there is now, what they make, the fate of each that arrived)."""
+    versions, merged, fates = known, before, []
     for version in arrived:
-        fates.append(_fate(version, versions))
-        versions = distinct([*versions, version])
-    return versions, fates
+        is_new = all(version.body != other.body for other in versions)
+        now = distinct([*versions, version])
+        after = merged if now == versions else merge(now)
+        fates.append(_fate(version, versions, merged, after) if is_new else DUPLICATE)
+        versions, merged = now, after
+    return versions, merged, fates
 
 
-def _fate(version: Version, known: Sequence[Version]) -> int:
-    if any(version.body == other.body for other in known):
-        return DUPLICATE
+def _fate(version: Version, known: Sequence[Version], before: Merged, after: Merged) -> int:
     if conflicts_with(version, known):
         return CONFLICT
-    before, after = merge(known).row, merge([*known, version]).row
-    return DUPLICATE if before.body == after.body else STORED
+    return DUPLICATE if before.row.body == after.row.body else STORED
 
 
 def _rewrite(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
@@ -41,12 +42,22 @@ _OPEN_ALERTS: Final[LiteralString] = """
 SELECT severity, count(*) FROM alert WHERE state IN ('firing', 'acknowledged') GROUP BY severity ORDER BY severity
 """
 
+_PUBLIC_SITES: Final[LiteralString] = """
+SELECT code FROM site WHERE code = ANY(%s) AND NOT simulated ORDER BY code LIMIT %s
+"""
+
 
 async def beats(conn: Connection) -> list[Beat]:
     """The last beat of each instance, by component, the youngest first."""
     async with conn.cursor(row_factory=class_row(Beat)) as cursor:
         await cursor.execute(_BEATS)
         return await cursor.fetchall()
+
+
+async def public_sites(conn: Connection, codes: Sequence[str], *, limit: int) -> list[str]:
+    """The first of *codes* that may be named to anybody, in order."""
+    cursor = await conn.execute(_PUBLIC_SITES, [list(codes), limit])
+    return [code for (code,) in await cursor.fetchall()]
 
 
 async def figures(conn: Connection) -> dict[str, int]:

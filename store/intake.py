@@ -130,9 +130,14 @@ ON CONFLICT (stack_id)
     DO UPDATE SET sampled_at = excluded.sampled_at WHERE stack_latest.sampled_at < excluded.sampled_at
 """
 _EDGE_STATE: Final[LiteralString] = """
-INSERT INTO edge_state (site_id, edge, online, document, received_at) VALUES (%s, %s, %s, %s, %s)
+INSERT INTO edge_state (site_id, edge, online, document, received_at)
+VALUES (%(site_id)s, %(edge)s, %(online)s, %(document)s || jsonb_build_object('since', %(received_at)s::timestamptz),
+        %(received_at)s)
 ON CONFLICT (site_id, edge) DO UPDATE
-    SET online = excluded.online, document = excluded.document, received_at = excluded.received_at
+    SET online = excluded.online, received_at = excluded.received_at,
+        document = CASE WHEN edge_state.online = excluded.online
+            THEN excluded.document || jsonb_build_object('since', coalesce(edge_state.document -> 'since', to_jsonb(edge_state.received_at)))
+            ELSE excluded.document END
     WHERE edge_state.received_at <= excluded.received_at  -- every ingestor reads it, each at its own pace
 """
 _ORDER_ACK: Final[LiteralString] = """
@@ -256,7 +261,9 @@ async def advance_clocks(conn: Connection, sites: Mapping[int, datetime], stacks
 async def put_edge_state(
     conn: Connection, site_id: int, edge: str, document: Mapping[str, Any], received_at: datetime
 ) -> None:
-    await conn.execute(_EDGE_STATE, [site_id, edge, document["online"], Jsonb(dict(document)), received_at])
+    """Keep what the edge says now, and since when it has been online or offline: `since` in its document."""
+    state = {"online": document["online"], "document": Jsonb(dict(document)), "received_at": received_at}
+    await conn.execute(_EDGE_STATE, {"site_id": site_id, "edge": edge, **state})
 
 
 async def put_order_ack(

@@ -12,13 +12,16 @@ from fastapi.responses import JSONResponse
 from api.context import Here
 from api.schemas.about import Health
 from plant.errors import Unavailable
-from store.health import Beat, beats
+from plant.shares import Share, uncovered
+from store.health import Beat, beats, public_sites
 from store.migrate import pending
-from store.pool import transaction
+from store.pool import Connection, transaction
+from store.register import regions_of_sites
 
 router = APIRouter(tags=["health"])
 
 YOUNG_S: Final = 15.0
+NAMED: Final = 5  #: sites that a sentence names
 CHECK_DEADLINE_S: Final = 5.0  #: whoever asks for health wants an answer, not a wait
 COMPONENTS: Final = {
     "broker": "the broker's connection",
@@ -32,9 +35,10 @@ COMPONENTS: Final = {
     "/health", response_model=Health, responses={503: {"model": Health, "description": "Something does not beat"}}
 )
 async def read_health(here: Here) -> Any:
-    """Whether database, broker, ingestor (connected and subscribed), rule stage and outgoing all work."""
+    """Whether database, broker, ingestor (subscribed, and no site left out), rule stage and outgoing all work."""
     checks: dict[str, dict[str, Any]] = {}
     seen: Sequence[Beat] | None = None
+    left: str | None = None
     try:
         async with asyncio.timeout(CHECK_DEADLINE_S), transaction(here.pool) as conn:
             missing = await pending(conn)
@@ -46,11 +50,14 @@ async def read_health(here: Here) -> Any:
                 else "the schema is current",
             )
             seen = [] if missing else await beats(conn)
+            left = await _left_out(conn, shares_of(seen))
     except (Unavailable, TimeoutError):
         checks["database"] = _check(False, "the database does not answer")
         checks.setdefault("migrations", _check(False, "unknown while the database does not answer"))
     for component, words in COMPONENTS.items():
         checks[component] = judge(component, words, seen)
+    if left is not None:
+        checks["ingestor"] = _check(False, left)
     ok = all(check["ok"] for check in checks.values())
     body = {"status": "ok" if ok else "degraded", "checks": checks}
     return JSONResponse(body, 200 if ok else 503, {"Cache-Control": "no-store"})
@@ -71,6 +78,31 @@ def judge(component: str, words: str, seen: Sequence[Beat] | None) -> dict[str, 
     if own:
         return _check(False, f"{words} {own[0].instance} was last heard {own[0].age_s:.0f} s ago")
     return _check(False, f"{words} has never been heard")
+
+
+def shares_of(seen: Sequence[Beat]) -> list[Share]:
+    """What the ingestors take that are well."""
+    well = (beat for beat in seen if beat.component == "ingestor" and beat.ok and beat.age_s < YOUNG_S)
+    return [Share.from_document(beat.detail.get("share", {})) for beat in well]
+
+
+def nobody_takes(sites: int, known: Sequence[str]) -> str:
+    """That *sites* are left out, and the first of them that are *known*."""
+    named = ", ".join(known[:NAMED]) + (", ..." if len(known) > NAMED else "")
+    return f"no running ingestor takes the messages of {sites} {'site' if sites == 1 else 'sites'}" + (
+        f" ({named})" if named else ""
+    )
+
+
+async def _left_out(conn: Connection, shares: Sequence[Share]) -> str | None:
+    """Which sites nobody takes, though somebody runs. The register is read only where ingestors divide it by sites."""
+    if not shares or any(share.takes_all_sites for share in shares):
+        return None
+    left = uncovered(await regions_of_sites(conn), shares)
+    if not left:
+        return None
+    known = await public_sites(conn, left, limit=NAMED + 1)  # whoever asks for health is nobody in particular
+    return nobody_takes(len(left), known)
 
 
 def _check(ok: bool, detail: str) -> dict[str, Any]:

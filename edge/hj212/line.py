@@ -77,7 +77,7 @@ class Line:
                 await self._writer.drain()
         except (OSError, TimeoutError) as error:
             self.cut()
-            raise Unavailable(f"{self.peer} takes nothing: {error or 'no room'}") from error
+            raise Unavailable(f"{self.peer} takes nothing: {str(error) or 'no room'}") from error
 
     def cut(self) -> None:
         """End the connection now, whatever is on its way."""
@@ -99,5 +99,5 @@ async def connect(host: str, port: int, decoder: Decoder) -> Line:
         async with asyncio.timeout(_CONNECT_S):
             reader, writer = await asyncio.open_connection(host, port, limit=CHUNK)
     except (OSError, TimeoutError) as error:
-        raise Unavailable(f"{host}:{port} cannot be reached: {error or 'no answer'}") from error
+        raise Unavailable(f"{host}:{port} cannot be reached: {str(error) or 'no answer'}") from error
     return Line(reader, writer, decoder)

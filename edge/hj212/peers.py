@@ -21,6 +21,7 @@ from plant.errors import BadDocument
 from plant.reading import Reader
 
 DAY_MS: Final = 86_400_000
+ASK_AFTER_MS: Final = 600_000
 MOST_HISTORY_MS: Final = 366 * DAY_MS
 REALTIME_INTERVALS_S: Final = (30, 3600)
 _VERSIONS: Final = {"2005": Version.HJT_2005, "2017": Version.HJ_2017, "2025": Version.HJ_2025}
@@ -32,7 +33,7 @@ class Asks:
     """What we ask of a logger when it is there."""
 
     hours: bool = False  #: those that did not come by themselves
-    after_ms: int = 600_000  #: the end of an hour; loggers push theirs within minutes
+    after_ms: int = ASK_AFTER_MS  #: the end of an hour; loggers push theirs within minutes
     history_ms: int = DAY_MS  #: how far back, where nothing is known yet
     realtime_interval_s: int | None = None  #: to be set (1062)
 
@@ -63,8 +64,8 @@ def read_peer(table: Reader, context: Context, *, asks_hours: bool) -> Peer:
         key=read_key(table, context),
         asks=Asks(
             hours=table.boolean("ask_hours", asks_hours),
-            after_ms=read_span_ms(table, "ask_after", Asks.after_ms, low=0, high=DAY_MS),
-            history_ms=read_span_ms(table, "history", Asks.history_ms, low=0, high=MOST_HISTORY_MS),
+            after_ms=read_span_ms(table, "ask_after", ASK_AFTER_MS, low=0, high=DAY_MS),
+            history_ms=read_span_ms(table, "history", DAY_MS, low=0, high=MOST_HISTORY_MS),
             realtime_interval_s=_realtime_interval_s(table),
         ),
     )

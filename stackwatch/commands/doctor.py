@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.routes.health import COMPONENTS, YOUNG_S, judge
-from ingestor.sharing import Share, uncovered
+from api.routes.health import COMPONENTS, judge, nobody_takes, shares_of
 from plant.broker import BrokerAddress, broker_address
 from plant.errors import PlantError
 from plant.packs import all_packs
 from plant.settings import Settings
+from plant.shares import Share, uncovered
 from stackwatch.reach import reach
 from stackwatch.running import FAILED
 from store.health import Beat, beats
@@ -24,7 +24,6 @@ from store.pool import Connection, connect
 from store.register import regions_of_sites
 
 ANSWER_S: Final = 5.0
-NAMED: Final = 5  #: sites that a sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +121,13 @@ async def _system(conn: Connection) -> AsyncIterator[Said]:
 
 def division(regions: Mapping[str, str], seen: Sequence[Beat]) -> list[Said]:
     """Whether the ingestors that are well take all sites together; nothing where none is, which is said elsewhere."""
-    well = [beat for beat in seen if beat.component == "ingestor" and beat.ok and beat.age_s < YOUNG_S]
-    shares = [Share.from_document(beat.detail.get("share", {})) for beat in well]
+    shares = shares_of(seen)
     if not shares:
         return []
     found = []
     if left := uncovered(regions, shares):
-        named = ", ".join(left[:NAMED]) + (", ..." if len(left) > NAMED else "")
         advice = "give them to one by STACKWATCH_INGESTOR_REGIONS or STACKWATCH_INGESTOR_SITES"
-        found.append(Said(False, f"no running ingestor takes the messages of {len(left)} sites ({named}): {advice}"))
+        found.append(Said(False, f"{nobody_takes(len(left), left)}: {advice}"))
     elif len(shares) > 1:
         found.append(Said(True, f"{len(shares)} running ingestors take all sites together"))
     if (whole := shares.count(Share())) > 1:

@@ -282,11 +282,12 @@ class Rows:
         )  # fmt: skip
         return quarantine_id
 
-    async def beat(self, component: str, *, ok: bool = True, age_s: float = 1.0) -> None:
+    async def beat(self, component: str, *, ok: bool = True, age_s: float = 1.0, **detail: Any) -> None:
         await self.conn.execute(
-            """INSERT INTO heartbeat (component, instance, beat_at, ok) VALUES (%s, %s, now() - %s, %s)
-            ON CONFLICT (component, instance) DO UPDATE SET beat_at = excluded.beat_at, ok = excluded.ok""",
-            [component, f"{component}-1", timedelta(seconds=age_s), ok],
+            """INSERT INTO heartbeat (component, instance, beat_at, ok, detail) VALUES (%s, %s, now() - %s, %s, %s)
+            ON CONFLICT (component, instance) DO UPDATE
+                SET beat_at = excluded.beat_at, ok = excluded.ok, detail = excluded.detail""",
+            [component, f"{component}-1", timedelta(seconds=age_s), ok, Jsonb(detail)],
         )
 
 

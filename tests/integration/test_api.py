@@ -488,6 +488,25 @@ async def test_health_is_200_only_while_every_part_beats(api: Api) -> None:
     assert (await api.get("/v1/health")).status_code == 200
 
 
+async def test_health_says_which_sites_no_running_ingestor_takes(api: Api) -> None:
+    await api.rows.site("works", region="hebei")
+    await api.rows.site("mill", region="yunnan")
+    for part in ("broker", "stage", "outgoing"):
+        await api.rows.beat(part)
+    await api.rows.beat("ingestor", share={"group": "", "sites": [], "regions": ["hebei"]})
+    answer = await api.get("/v1/health")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["ingestor"] == {
+        "ok": False,
+        "detail": "no running ingestor takes the messages of 1 site (mill)",
+    }
+    await api.rows.site("model", region="yunnan", simulated=True)  # which does not exist for the public: not named
+    detail = (await api.get("/v1/health")).json()["checks"]["ingestor"]["detail"]
+    assert detail == "no running ingestor takes the messages of 2 sites (mill)"
+    await api.rows.beat("ingestor", share={"group": "", "sites": ["mill", "model"], "regions": ["hebei"]})
+    assert (await api.get("/v1/health")).status_code == 200
+
+
 async def test_health_says_which_migration_is_missing(api: Api) -> None:
     await api.rows.conn.execute("DELETE FROM schema_migration WHERE number = 6")
     answer = await api.get("/v1/health")

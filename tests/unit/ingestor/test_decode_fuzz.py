@@ -1,6 +1,6 @@
 """The decoder against a slow and obvious one, and against bytes of any kind.
 
-STACKWATCH_TEST_FUZZ_EXAMPLES says how many examples each test tries; a hundred is what every run does.
+STACKWATCH_TEST_FUZZ_EXAMPLES says how many examples each test tries; some dozens are what every run does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from plant.merging import Version
 from plant.periods import HOUR, MINUTE, micros
 from plant.topics import Speaker
 
-EXAMPLES: Final = int(os.environ.get("STACKWATCH_TEST_FUZZ_EXAMPLES", "100"))
+EXAMPLES: Final = int(os.environ.get("STACKWATCH_TEST_FUZZ_EXAMPLES", "60"))
 fuzzed: Final = settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 
 SPEAKER: Final = Speaker("works", "e1", "data")

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingestor.sharing import Share, note_filters, share_of, uncovered
+from ingestor.sharing import note_filters, share_of
 from plant.errors import BadDocument
 from plant.settings import Settings
+from plant.shares import Share, uncovered
 
 ROOT = "ule/v1"
 REGIONS = {"anshan": "north", "benxi": "north", "qujing": "south"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stackwatch.commands.doctor import NAMED, division
+from api.routes.health import NAMED
+from stackwatch.commands.doctor import division
 from store.health import Beat
 
 REGIONS = {"anshan": "north", "benxi": "north", "qujing": "south"}
@@ -30,7 +31,7 @@ def test_sites_that_no_running_ingestor_takes_are_named() -> None:
     ):
         ((ok, sentence),) = said(north, other)
         assert not ok
-        assert sentence.startswith("no running ingestor takes the messages of 1 sites (qujing): give them to one by ")
+        assert sentence.startswith("no running ingestor takes the messages of 1 site (qujing): give them to one by ")
 
 
 def test_a_long_list_of_sites_is_cut() -> None:

@@ -1,0 +1,1 @@
+"""What sources that read process values have in common, whatever bus brings them."""
