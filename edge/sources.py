@@ -143,8 +143,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "trace": Kind("edge.replay:read_source", "edge"),
     "simulation": Kind("edge.simulated:read_source", "sim"),
     "modbus": Kind("edge.modbus.source:read_source", "modbus"),
+    "opcua": Kind("edge.opcua.source:read_source", "opcua"),
     "hj212.listen": Kind("edge.hj212.listen:read_source", "edge"),
     "hj212.poll": Kind("edge.hj212.poll:read_source", "edge"),
+    "hj212.uplink": Kind("edge.hj212.uplink:read_source", "edge"),
 }
 
 _OURS: Final = ("edge", "plant")

@@ -12,7 +12,8 @@ from psycopg.rows import class_row
 from store.pool import Connection
 
 _OF_SITE: Final[LiteralString] = """
-SELECT edge, online, document, received_at FROM edge_state WHERE site_id = %s ORDER BY edge LIMIT %s
+SELECT edge, online, coalesce((document ->> 'since')::timestamptz, received_at) AS since, document, received_at
+FROM edge_state WHERE site_id = %s ORDER BY edge LIMIT %s
 """
 
 
@@ -22,6 +23,7 @@ class EdgeState:
 
     edge: str
     online: bool
+    since: datetime  #: when it was first heard to be so, as far as an ingestor listened
     document: Mapping[str, Any]
     received_at: datetime
 

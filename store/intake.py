@@ -135,9 +135,8 @@ VALUES (%(site_id)s, %(edge)s, %(online)s, %(document)s || jsonb_build_object('s
         %(received_at)s)
 ON CONFLICT (site_id, edge) DO UPDATE
     SET online = excluded.online, received_at = excluded.received_at,
-        document = CASE WHEN edge_state.online = excluded.online
-            THEN excluded.document || jsonb_build_object('since', coalesce(edge_state.document -> 'since', to_jsonb(edge_state.received_at)))
-            ELSE excluded.document END
+        document = excluded.document || CASE WHEN edge_state.online = excluded.online THEN jsonb_build_object(
+            'since', coalesce(edge_state.document -> 'since', to_jsonb(edge_state.received_at))) ELSE '{}' END
     WHERE edge_state.received_at <= excluded.received_at  -- every ingestor reads it, each at its own pace
 """
 _ORDER_ACK: Final[LiteralString] = """

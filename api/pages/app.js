@@ -1,6 +1,7 @@
 // What the page knows, when it asks again, and drawing it at most a few times a second however fast alerts come.
+import { h } from "./elements.js";
 import { ask, follow, forget, remember, token, tokenFromAddress } from "./live.js";
-import { alertCard, booksCard, caseCard, h, healthView, isFictional, siteCard } from "./view.js";
+import { alertCard, booksCard, caseCard, healthView, isFictional, siteCard } from "./view.js";
 import { current, switchLanguage, word } from "./words.js";
 
 const KEPT = 500; // alerts in memory: a replayed year brings thousands
@@ -10,17 +11,22 @@ const DRAW_MS = 250;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const WATCHED = 10; // sites whose missing rows are counted: an operator has one, an agency has the metrics
+const OWN = 2; // who sees no more sites than that gets all reported hours explained; others where they look
 const TROUBLE = ["suspended", "restricted", "trial", "operating"]; // what needs eyes comes first
+const EXPLAIN_MS = 300_000; // they change once an hour, and each asks for the arithmetic of a day
+const REPORTED = "&channel=so2&channel=nox&channel=pm";
 const RANK = { critical: 0, major: 1, warning: 2, info: 3 };
 
 const at = (id) => document.getElementById(id);
 const isOpen = (alert) => alert.state === "firing" || alert.state === "acknowledged";
 
-const known = { alerts: new Map(), cases: [], sites: [], stacks: new Map(), books: [], missing: new Map(), health: null };
+const known = { alerts: new Map(), cases: [], sites: [], status: new Map(), reported: new Map(), books: [], missing: new Map(), health: null };
 let line = "connecting";
 let refused = false;
 let away = false;
 let following = null;
+let explained = 0; // when reported hours were last put beside ours
+const explaining = new Set(); // of which stacks at this moment
 let unfolded = false; // all alerts, not the first of them
 const drawn = new Set(); // parts to draw again
 
@@ -43,12 +49,14 @@ function redraw() {
 function put(id, ...children) {
   const box = at(id);
   const kept = new Map();
-  for (const element of box.querySelectorAll("[data-keep]")) kept.set(element.dataset.keep, element.open ?? element.value);
+  for (const element of box.querySelectorAll("[data-keep]"))
+    kept.set(element.dataset.keep, element.open ?? element.value ?? [element.scrollLeft, element.scrollTop]);
   const focus = box.contains(document.activeElement) ? document.activeElement.closest("[data-keep]")?.dataset.keep : null;
   box.replaceChildren(...children.flat());
   for (const element of box.querySelectorAll("[data-keep]")) {
     const value = kept.get(element.dataset.keep);
     if (element.tagName === "DETAILS") element.open = Boolean(value);
+    else if (Array.isArray(value)) element.scrollTo({ left: value[0], top: value[1], behavior: "instant" });
     else if (value) element.value = value;
     if (focus && element.dataset.keep === focus) (element.querySelector(":scope > summary") ?? element).focus();
   }
@@ -101,7 +109,8 @@ const PAINT = {
     put("case-list", known.cases.length ? known.cases.map((file) => caseCard(file, siteOf(file.site), act)) : h("p.card.soft", {}, word("no_cases")));
   },
   sites() {
-    put("site-list", known.sites.length ? known.sites.map((site) => siteCard(site, known.stacks.get(site.code) ?? [])) : h("p.card.soft", {}, word("no_sites")));
+    put("site-list", known.sites.length ? known.sites.map((site) => siteCard(site, known.status.get(site.code),
+      (stack) => known.reported.get(`${site.code}/${stack.code}`), (stack) => explain(site, stack).catch(() => draw("notices")))) : h("p.card.soft", {}, word("no_sites")));
     PAINT.notices();
   },
   books() {
@@ -158,13 +167,18 @@ async function loadCases() {
 
 async function loadSites() {
   const page = await ask("/v1/sites?limit=100");
-  for (const site of page.items) known.stacks.set(site.code, await stacksOf(site));
+  for (const site of page.items) known.status.set(site.code, await statusOf(site));
   known.sites = page.items.sort((a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state));
   draw("sites", "alerts", "cases");
 }
 
-async function stacksOf(site) {
-  if (token()) return (await ask(`/v1/sites/${site.code}/status`)).stacks;
+/** The operator's view of a site; of the public's, the stacks alone. */
+async function statusOf(site) {
+  if (token()) return ask(`/v1/sites/${site.code}/status`);
+  return { stacks: await publicStacks(site) };
+}
+
+async function publicStacks(site) {
   if (!site.now) return [];
   const day = new Intl.DateTimeFormat("en-CA", { timeZone: site.timezone, year: "numeric", month: "2-digit", day: "2-digit" });
   const month = day.format(new Date(site.now)).slice(0, 7);
@@ -199,6 +213,38 @@ async function missingOf(site) {
   if (!items.length || next) return null;
   return items.reduce((all, line) => ({ expected: all.expected + line.expected, missing: all.missing + line.missing }), { expected: 0, missing: 0 });
 }
+
+/** What was reported of the last 24 hours of each stack: in full for few sites, for many only whether anything was. */
+async function loadReported() {
+  if (!token() || !known.sites.length || Date.now() - explained < EXPLAIN_MS) return;
+  explained = Date.now();
+  for (const site of known.sites.slice(0, WATCHED)) {
+    for (const stack of known.status.get(site.code)?.stacks ?? []) {
+      const key = `${site.code}/${stack.code}`;
+      if (known.sites.length <= OWN || Array.isArray(known.reported.get(key))) await explain(site, stack);
+      else known.reported.set(key, (await ask(`${lastDay(site, stack, "reported")}&limit=1`)).items.length > 0);
+    }
+  }
+  draw("sites");
+}
+
+async function explain(site, stack) {
+  const key = `${site.code}/${stack.code}`;
+  if (explaining.has(key)) return;
+  explaining.add(key);
+  try {
+    known.reported.set(key, (await ask(lastDay(site, stack, "reconciliation"))).items);
+  } catch (error) {
+    if (error.status !== 409 && error.status !== 404) throw error;
+    known.reported.set(key, []); // weighted from several ducts, or gone from the register: nothing to put beside ours
+  } finally {
+    explaining.delete(key);
+  }
+  draw("sites");
+}
+
+const lastDay = (site, stack, what) => `/v1/stacks/${site.code}/${stack.code}/${what}?period=3600${REPORTED}`
+  + (site.now ? `&from=${new Date(Date.parse(site.now) - DAY_MS).toISOString()}` : "");
 
 async function loadHealth() {
   known.health = await ask("/v1/health");
@@ -260,6 +306,9 @@ function signOut(because = false) {
   known.cases = [];
   known.books = [];
   known.missing.clear();
+  known.status.clear();
+  known.reported.clear();
+  explained = 0;
   draw("all");
   loadSites().catch(() => draw("notices"));
   loadCases().catch(() => draw("notices"));
@@ -270,7 +319,7 @@ function signIn(text) {
   refused = false;
   draw("all");
   start();
-  loadSites().catch((error) => error.status === 401 && signOut(true));
+  loadSites().then(loadReported).catch((error) => error.status === 401 && signOut(true));
   loadCases().catch(() => draw("notices"));
   loadBooks().catch(() => draw("notices"));
 }
@@ -298,5 +347,6 @@ PAINT.alerts();
 start();
 keep(loadHealth, 5000);
 keep(loadSites, 10000);
+keep(loadReported, 5000);
 keep(loadCases, 5000);
 keep(loadBooks, 30000);

@@ -1,21 +1,8 @@
-// From answers to elements. Text is only ever set as text, so nothing that a plant wrote is run.
+// From answers to elements: alerts, cases, sites with their months, books, health.
+import { edgesView } from "./edges.js";
+import { folded, gas, h, pill } from "./elements.js";
+import { reportedView } from "./reported.js";
 import { number, percent, time, word } from "./words.js";
-
-/** An element: tag with classes ("p.soft"), attributes, children. */
-export function h(tag, attributes = {}, ...children) {
-  const [name, ...classes] = tag.split(".");
-  const element = document.createElement(name);
-  if (classes.length) element.className = classes.join(" ");
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
-  }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
-  return element;
-}
-
-const pill = (text, kind = "") => h(`span.pill${kind && "." + kind}`, {}, text);
-const gas = (pollutant) => ({ so2: "SO₂", nox: "NOₓ", pm: "PM" })[pollutant] ?? (pollutant ?? "").toUpperCase();
 
 const SEVERITY = { critical: "bad", major: "bad", warning: "warn", info: "" };
 const VERDICT = { breached: "bad", undecided: "warn", clear: "good", running: "" };
@@ -51,9 +38,6 @@ function asking(id, label, choices, send) {
   h("div.row", {}, choices.map(({ value, text }) => h("button", { type: "submit", value }, text))));
   return form;
 }
-
-/** Sections that a person opened stay open when the list is drawn again. */
-const folded = (id, title, ...children) => h("details", { "data-keep": id }, h("summary", {}, title), ...children);
 
 export function alertCard(alert, site, acknowledge) {
   const zone = site?.timezone;
@@ -129,14 +113,15 @@ function monthView(pollutant, month, hour) {
       : `${number(hour.corrected)} / ${number(hour.limit)} mg/m³, ${word("minutes", { n: hour.valid_minutes ?? 0 })}`}`) : null);
 }
 
-export function siteCard(site, stacks) {
+/** *status*: as the operator sees it, or for the public its stacks; `reported(stack)` gives their reported hours. */
+export function siteCard(site, status, reported, load) {
   const fictional = site.instruments.some((text) => isFictional(text.citation));
   return h("article.card", {},
     h("div.row", {},
       h("h3", {}, site.shown), pill(word(site.state === "trial" ? "trial_state" : site.state), STATE[site.state]),
       site.simulated ? pill(word("simulated"), "warn") : null, fictional ? pill(word("fictional"), "warn") : null),
     h("p.soft", {}, `${site.code} · ${site.region_shown} · ${word("now")} ${time(site.now, site.timezone)}`),
-    stacks.map((stack) => {
+    (status?.stacks ?? []).map((stack) => {
       const names = [...new Set(["so2", "nox", "pm", ...Object.keys(stack.hour), ...Object.keys(stack.month)])]
         .filter((name) => stack.hour[name] || stack.month[name]);
       return h("div.stack", {},
@@ -144,8 +129,10 @@ export function siteCard(site, stacks) {
           h("span.end.soft", {}, stack.last_sample_at ? `${word("last_sample")} ${time(stack.last_sample_at, site.timezone)}` : "")),
         names.length
           ? h("div.months", {}, names.map((name) => monthView(name, stack.month[name], stack.hour[name])))
-          : h("p.soft", {}, word("no_month")));
-    }));
+          : h("p.soft", {}, word("no_month")),
+        reportedView(site, stack, reported(stack), () => load(stack)));
+    }),
+    edgesView(site, status?.edges, site.now));
 }
 
 const FATES = ["published", "stored", "duplicate", "conflict", "quarantined", "dropped", "in_flight", "unexplained"];

@@ -85,6 +85,23 @@ export const WORDS = {
     in_flight: "in flight", unexplained: "unexplained",
     database: "Database", migrations: "Schema", broker: "Broker", ingestor: "Ingestor", stage: "Rule stage",
     outgoing: "Orders out", works: "works", fails: "does not work",
+    edges: "Edges", edge_online: "online", edge_offline: "offline", version: "version", yes: "yes", no: "no",
+    nothing_waits: "nothing waits for a receipt", frames_wait: "{n} frames wait for a receipt", oldest: "the oldest row is {age} old",
+    n_dropped: "{n} rows dropped: its outbox was full", agent_file_refused: "agent file refused, the one before is in use",
+    hook_failed: "notification of orders failed", no_sources: "says nothing of what feeds it", n_work: "{n} sources work",
+    restarts: "restarted {n} times", tolerated: "tolerated",
+    kind_trace: "replay", kind_simulation: "simulation", kind_modbus: "Modbus", kind_opcua: "OPC UA",
+    kind_hj212_listen: "HJ 212, loggers push", kind_hj212_poll: "HJ 212, asks a logger", kind_hj212_uplink: "HJ 212, to a platform",
+    figure_connected: "connected", figure_last_confirmed: "last confirmed", figure_waiting: "waiting",
+    figure_refused: "refused, by code", figure_dropped: "dropped",
+    reported_hours: "Reported hours beside ours, last 24 hours", computing: "computing …", pollutant: "pollutant", ours: "ours",
+    reported: "logger", platform: "platform", difference: "difference", cause: "cause", corrected: "at base O₂",
+    n_unexplained: "{n} unexplained", all_explained: "all explained", in_hours: "{n} of {all} h",
+    shifted: "{n} min", base: "base {n} % O₂", no_base: "no base O₂",
+    reported_hint: "Reported minus ours. A cause is a way of computing from the same rows that gives the reported digits; in 1 hour of many it may be chance.",
+    cause_unexplained: "unexplained", cause_equal: "equal", cause_rounding: "rounding", cause_averaging_order: "order of averaging",
+    cause_minutes_vs_rows: "rows, not minutes", cause_missing_rows: "missing rows", cause_flag: "flagged rows",
+    cause_state: "minutes not running", cause_correction: "oxygen correction", cause_conversion: "unit or state", cause_clock: "clock",
     api_away: "stackwatch does not answer. Trying again.",
   },
   zh: {
@@ -172,6 +189,23 @@ export const WORDS = {
     in_flight: "在途", unexplained: "去向不明",
     database: "数据库", migrations: "数据结构", broker: "消息服务", ingestor: "接收", stage: "规则判定",
     outgoing: "命令下发", works: "正常", fails: "异常",
+    edges: "采集端", edge_online: "在线", edge_offline: "离线", version: "版本", yes: "是", no: "否",
+    nothing_waits: "没有等待回执的数据", frames_wait: "{n} 帧等待回执", oldest: "最早一条距今 {age}",
+    n_dropped: "缓存已满，丢弃 {n} 条数据", agent_file_refused: "配置文件有误，仍使用上一版本",
+    hook_failed: "命令通知失败", no_sources: "未说明数据来源", n_work: "{n} 个数据来源正常",
+    restarts: "重启 {n} 次", tolerated: "已容忍",
+    kind_trace: "回放", kind_simulation: "模拟", kind_modbus: "Modbus", kind_opcua: "OPC UA",
+    kind_hj212_listen: "HJ 212，数采仪上报", kind_hj212_poll: "HJ 212，轮询数采仪", kind_hj212_uplink: "HJ 212，上报平台",
+    figure_connected: "已连接", figure_last_confirmed: "最近确认", figure_waiting: "待发送",
+    figure_refused: "被拒绝（按代码）", figure_dropped: "丢弃",
+    reported_hours: "上报小时值与本系统对比（近 24 小时）", computing: "计算中……", pollutant: "污染物", ours: "本系统",
+    reported: "数采仪", platform: "平台", difference: "差值", cause: "原因", corrected: "折算",
+    n_unexplained: "{n} 个原因不明", all_explained: "均可解释", in_hours: "{all} 小时中 {n} 小时",
+    shifted: "{n} 分钟", base: "基准氧 {n} %", no_base: "未折算",
+    reported_hint: "差值 = 上报值 − 本系统值。原因指：用同一批数据按该方式计算，恰好得到上报的数字；仅一小时吻合可能是巧合。",
+    cause_unexplained: "原因不明", cause_equal: "一致", cause_rounding: "修约", cause_averaging_order: "平均顺序",
+    cause_minutes_vs_rows: "按条而非按分钟平均", cause_missing_rows: "缺数", cause_flag: "标记数据",
+    cause_state: "停运时段", cause_correction: "氧含量折算", cause_conversion: "单位或状态换算", cause_clock: "时钟",
     api_away: "stackwatch 没有响应，正在重试。",
   },
 };
@@ -191,6 +225,9 @@ export function word(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+/** The word for one of several things of a sort, where there is one; else the name that somebody gave it. */
+export const named = (sort, name) => WORDS[language][`${sort}_${name.replaceAll(".", "_")}`] ?? name.replaceAll("_", " ");
+
 export const number = (value) =>
   value === null || value === undefined ? "–" : new Intl.NumberFormat(language, { maximumSignificantDigits: 4 }).format(value);
 
@@ -198,6 +235,18 @@ export const percent = (value) =>
   value === null || value === undefined
     ? "–"
     : new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 2 }).format(Math.floor(value * 10000) / 10000);
+
+/** With so many decimals, whether they are zero or not: columns of numbers stand under each other. */
+export const fixed = (value, digits, signed = false) =>
+  value === null || value === undefined
+    ? "–"
+    : new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: signed ? "exceptZero" : "auto" }).format(value);
+
+/** Seconds in the largest unit that fits. */
+export function span(seconds) {
+  const [unit, size] = seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : seconds < 172_800 ? ["hour", 3600] : ["day", 86_400];
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 0 }).format(Math.max(0, seconds / size));
+}
 
 /** A time on the clock of its site. */
 export function time(text, timeZone) {

@@ -17,6 +17,9 @@ FILES: Final = {
     "app.js": "text/javascript",
     "live.js": "text/javascript",
     "view.js": "text/javascript",
+    "elements.js": "text/javascript",
+    "edges.js": "text/javascript",
+    "reported.js": "text/javascript",
     "words.js": "text/javascript",
 }
 POLICY: Final = (

@@ -198,10 +198,11 @@ def _edge_status(state: edges.EdgeState) -> dict[str, Any]:
     return {
         "edge": state.edge,
         "online": state.online,
+        "since": utc_text(state.since),
         "received_at": utc_text(state.received_at),
         **{name: said.get(name) for name in ("outbox", "oldest", "dropped", "agent_file", "hook")},
         "version": said.get("version", ""),
-        "sources": said.get("sources", {}),
+        "sources": {name: {"figures": {}} | source for name, source in said.get("sources", {}).items()},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from api.schemas.common import Answer, Time
+from plant.figures import Figure
 
 
 class EdgePart(Answer):
@@ -16,12 +17,16 @@ class EdgeSource(EdgePart):
     kind: str
     tolerated: dict[str, int] = Field(description="Faults in what the source read that were tolerated, by kind")
     restarts: int
+    figures: dict[str, Figure] = Field(
+        description="What it says beyond that; of an HJ 212 uplink `connected` `last_confirmed` `waiting` `refused`"
+    )
 
 
 class EdgeStatus(Answer):
     edge: str
     online: bool
-    received_at: Time
+    since: Time = Field(description="Since when it is online, or is not")
+    received_at: Time = Field(description="When it last said anything")
     version: str
     outbox: int | None = Field(description="Frames that wait for a receipt")
     oldest: int | None = Field(description="Epoch milliseconds of the oldest row that waits")

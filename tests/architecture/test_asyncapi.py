@@ -137,7 +137,8 @@ def test_what_an_edge_says_of_its_parts_is_documented() -> None:
     source = SCHEMAS["state"]["properties"]["sources"]["additionalProperties"]
     payload = wire.state_bytes(online=True, version="1", more=dict.fromkeys(("sources", "agent_file", "hook")))
     assert set(json.loads(payload)) == set(SCHEMAS["state"]["properties"])
-    assert set(source["properties"]) == set(source["required"]) == {"kind", "ok", "detail", "tolerated", "restarts"}
+    assert set(source["required"]) == {"kind", "ok", "detail", "tolerated", "restarts"}
+    assert set(source["properties"]) == {*source["required"], "figures"}
 
 
 def test_a_list_of_orders_is_as_documented() -> None:

@@ -123,6 +123,15 @@ def test_the_page_shows_orders_with_their_text_and_what_is_not_well() -> None:
     assert "script" not in found.tags
 
 
+def test_what_a_source_says_beyond_well_or_not_is_shown_in_the_language_of_the_page() -> None:
+    figures = {"connected": False, "last_confirmed": None, "refused": {"4": 3}, "own_figure": 0.5}
+    uplink = {"kind": "hj212.uplink", "ok": True, "detail": "", "tolerated": {}, "restarts": 0, "figures": figures}
+    english = " ".join(Texts(page(a_status(sources={"bureau": uplink}))).words)
+    for words in ("connected: no", "last confirmed: –", "refused, by code: 4 3", "own figure: 0.5"):
+        assert words in english
+    assert "被拒绝（按代码）: 4 3" in page(a_status(sources={"bureau": uplink}), "zh")
+
+
 def test_the_page_speaks_the_language_that_is_asked_for() -> None:
     assert b'<html lang="en">' in asked("/").body
     assert "生效中的决定".encode() in asked("/?lang=zh").body

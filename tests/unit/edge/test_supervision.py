@@ -135,6 +135,19 @@ class Babbling(Scripted):
         return {"ok": True, "detail": "x\n" * 10_000, "tolerated": {f"k{n}": n for n in range(1000)}, "more": object()}
 
 
+class Sending(Scripted):
+    def state(self) -> Mapping[str, Any]:
+        return {**super().state(), "connected": True, "waiting": 3, "refused": {4: 2}, "restarts": 99}
+
+
+async def test_what_else_a_source_says_goes_out_as_its_figures() -> None:
+    async with Supervisor(FEED, rng=Random(1)) as supervisor:
+        await supervisor.declare([declared(Sending("s"))])
+        (state,) = supervisor.states().values()
+    assert state["figures"] == {"connected": True, "waiting": 3, "refused": {"4": 2}}
+    assert state["restarts"] == 0
+
+
 class Mute(Scripted):
     def state(self) -> Mapping[str, Any]:
         raise RuntimeError("cannot say")

@@ -14,12 +14,18 @@ from plant.errors import Undecodable
 SOURCE = {"kind": "hj212.listen", "ok": False, "detail": "no logger", "tolerated": {"crc": 3}, "restarts": 2}
 
 
+SENT = {"connected": False, "last_confirmed": "2026-11-20T00:00:00Z", "waiting": 12, "refused": {"4": 3}, "rate": 0.5}
+
+
 def kept(more: dict[str, Any]) -> dict[str, Any]:
     return _state(json.loads(wire.state_bytes(online=True, version="1.0", outbox=2, more=more)))
 
 
 def test_what_an_edge_says_of_its_sources_is_kept() -> None:
-    said = {"sources": {"logger-1": SOURCE}, "agent_file": {"ok": True, "detail": "in use"}}
+    said = {
+        "sources": {"logger-1": SOURCE, "up": SOURCE | {"figures": SENT}},
+        "agent_file": {"ok": True, "detail": "in use"},
+    }
     assert kept(said) == {"online": True, "version": "1.0", "outbox": 2, "oldest": None, "dropped": 0} | said
 
 
@@ -28,7 +34,7 @@ def test_strange_parts_are_left_out_and_the_rest_of_the_state_stands() -> None:
         "sources": {
             "no name!": SOURCE,
             "n": 3,
-            "s": {"ok": "yes", "detail": ["x"], "tolerated": {"k": -1, "b\n": 2}, "restarts": True},
+            "s": {"ok": "yes", "detail": ["x"], "tolerated": {"k": -1, "b\n": 2}, "restarts": True, "figures": 1},
         },
         "hook": [],
         "secrets": {"password": "x"},
@@ -39,10 +45,12 @@ def test_strange_parts_are_left_out_and_the_rest_of_the_state_stands() -> None:
 
 
 def test_a_large_state_is_cut_to_its_bounds() -> None:
-    loud = SOURCE | {"detail": "x" * 100_000, "tolerated": {f"kind-{n}": n for n in range(1000)}}
+    counts = {f"kind-{n}": n for n in range(1000)}
+    figures = {f"counts-{n}": counts for n in range(3)} | {f"figure-{n}": "x" * 1000 for n in range(1000)}
+    loud = SOURCE | {"detail": "x" * 100_000, "tolerated": counts, "figures": figures}
     state = kept({"sources": {f"s{n}": loud for n in range(1000)}, "hook": {"ok": True, "detail": "y" * 100_000}})
     assert len(state["sources"]) == 64
-    assert len(json.dumps(state)) < 200_000
+    assert len(json.dumps(state)) < 500_000
 
 
 def test_a_state_without_online_is_refused() -> None:

@@ -1,0 +1,73 @@
+// The edges of a site as its status says them: there or not, what waits, what was lost, and each thing that feeds them.
+import { folded, h, pill } from "./elements.js";
+import { named, number, span, time, word } from "./words.js";
+
+const SHOWN = 6; // sources of an edge; of more, those that work are folded away
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
+
+const times = (counts) => Object.entries(counts).map(([kind, n]) => `${kind.replaceAll("_", " ")} ×${number(n)}`).join(", ");
+
+/** A figure that a source gave: a flag, a number, a time, counts by kind, or words. */
+function figure(name, value, zone) {
+  const shown = typeof value === "boolean" ? word(value ? "yes" : "no")
+    : typeof value === "number" ? number(value)
+      : typeof value === "string" ? (MOMENT.test(value) ? time(value, zone) : value)
+        : value ? times(value) : "–";
+  const text = `${named("figure", name)}: ${shown || "–"}`;
+  const troubles = (name === "connected" && value === false) || (name === "refused" && value && Object.keys(value).length > 0);
+  return troubles ? pill(text, "warn") : h("span.soft", {}, text);
+}
+
+function sourceView(name, source, zone) {
+  const figures = Object.entries(source.figures);
+  return h("li", {},
+    h("div.row", {}, pill(word(source.ok ? "works" : "fails"), source.ok ? "good" : "bad"), h("strong", {}, name),
+      h("span.soft", {}, named("kind", source.kind)),
+      source.restarts ? h("span.end.soft", {}, word("restarts", { n: number(source.restarts) })) : null),
+    source.detail ? h("p.soft", {}, source.detail) : null,
+    figures.length ? h("p.row", {}, figures.map(([key, value]) => figure(key, value, zone))) : null,
+    Object.keys(source.tolerated).length ? h("p.soft", {}, `${word("tolerated")}: ${times(source.tolerated)}`) : null);
+}
+
+function sourcesView(site, edge) {
+  const all = Object.entries(edge.sources).sort(([a, x], [b, y]) => x.ok - y.ok || (a < b ? -1 : 1));
+  const view = ([name, source]) => sourceView(name, source, site.timezone);
+  if (!all.length) return edge.online ? h("p.soft", {}, word("no_sources")) : null;
+  if (all.length <= SHOWN) return h("ul.sources", {}, all.map(view));
+  const [bad, good] = [all.filter(([, source]) => !source.ok), all.filter(([, source]) => source.ok)];
+  return [
+    bad.length ? h("ul.sources", {}, bad.map(view)) : null,
+    good.length ? folded(`sources-${site.code}-${edge.edge}`, word("n_work", { n: number(good.length) }), h("ul.sources", {}, good.map(view))) : null,
+  ];
+}
+
+/** What waits on the edge's disk. What an edge said before it went is not known to be so now. */
+function waiting(edge, now) {
+  if (edge.outbox === null) return null;
+  if (edge.outbox === 0) return h("p.soft", {}, word("nothing_waits"));
+  const age = edge.oldest === null ? null : (Date.parse(now ?? edge.received_at) - edge.oldest) / 1000;
+  return h("p.soft", {}, word("frames_wait", { n: number(edge.outbox) }), age === null ? "" : `, ${word("oldest", { age: span(age) })}`);
+}
+
+function edgeView(site, edge, now) {
+  const faults = [
+    edge.dropped ? word("n_dropped", { n: number(edge.dropped) }) : null,
+    edge.agent_file?.ok === false ? `${word("agent_file_refused")}: ${edge.agent_file.detail}` : null,
+    edge.hook?.ok === false ? `${word("hook_failed")}: ${edge.hook.detail}` : null,
+  ].filter(Boolean);
+  return h("div.edge", {},
+    h("div.row", {}, pill(word(edge.online ? "edge_online" : "edge_offline"), edge.online ? "good" : "bad"), h("strong", {}, edge.edge),
+      h("span.soft", {}, `${word("since")} ${time(edge.since, site.timezone)}`),
+      h("span.end.soft", {}, `${word("version")} ${edge.version || "–"}`)),
+    waiting(edge, now),
+    faults.map((fault) => h("p.fault", {}, fault)),
+    sourcesView(site, edge));
+}
+
+/** Those that are away first; nothing for a site of which no edge was ever heard. */
+export function edgesView(site, edges, now) {
+  if (!edges?.length) return null;
+  const sorted = [...edges].sort((a, b) => a.online - b.online || (a.edge < b.edge ? -1 : 1));
+  return h("section.edges", { "aria-label": `${word("edges")} ${site.code}` }, h("h4", {}, word("edges")),
+    sorted.map((edge) => edgeView(site, edge, now)));
+}
