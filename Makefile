@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 BENCHMARKS := arithmetic storage ingest outbox stall hj212 edge simulator
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos check format bench reference lock clean
+.PHONY: help install demo test chaos fuzz check format bench reference lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ chaos: install ## kill, cut, fill and mis-set everything, seed after seed (SEEDS
 	PYTHONPATH=tests $(BIN)/python -m chaos $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),20)) \
 		$(if $(PROFILE),--profile $(PROFILE)) $(if $(BROKER),--broker $(BROKER)) $(if $(FAULTS),--faults $(FAULTS)) \
 		$(if $(KEEP),--keep $(KEEP))
+
+fuzz: install ## frames and bytes at the decoders (EXAMPLES=3000 of each test, SECONDS=300 of bytes)
+	STACKWATCH_TEST_FUZZ_EXAMPLES=$(or $(EXAMPLES),3000) $(BIN)/pytest --timeout 0 -q \
+		tests/unit/ingestor/test_decode_fuzz.py tests/integration/test_ingest_interleavings.py
+	HJ212_FUZZ_S=$(or $(SECONDS),300) $(BIN)/pytest --timeout 0 -q tests/unit/edge/hj212 -k no_bytes_raise
 
 check: install ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

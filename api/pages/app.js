@@ -217,7 +217,6 @@ async function missingOf(site) {
 /** What was reported of the last 24 hours of each stack: in full for few sites, for many only whether anything was. */
 async function loadReported() {
   if (!token() || !known.sites.length || Date.now() - explained < EXPLAIN_MS) return;
-  explained = Date.now();
   for (const site of known.sites.slice(0, WATCHED)) {
     for (const stack of known.status.get(site.code)?.stacks ?? []) {
       const key = `${site.code}/${stack.code}`;
@@ -225,6 +224,7 @@ async function loadReported() {
       else known.reported.set(key, (await ask(`${lastDay(site, stack, "reported")}&limit=1`)).items.length > 0);
     }
   }
+  explained = Date.now();
   draw("sites");
 }
 
@@ -243,8 +243,11 @@ async function explain(site, stack) {
   draw("sites");
 }
 
-const lastDay = (site, stack, what) => `/v1/stacks/${site.code}/${stack.code}/${what}?period=3600${REPORTED}`
-  + (site.now ? `&from=${new Date(Date.parse(site.now) - DAY_MS).toISOString()}` : "");
+/** The address of what was reported of a stack in the 24 hours before the running one. */
+function lastDay(site, stack, what) {
+  const since = Math.floor((site.now ? Date.parse(site.now) : Date.now()) / HOUR_MS) * HOUR_MS - DAY_MS;
+  return `/v1/stacks/${site.code}/${stack.code}/${what}?period=3600${REPORTED}&from=${new Date(since).toISOString()}`;
+}
 
 async function loadHealth() {
   known.health = await ask("/v1/health");

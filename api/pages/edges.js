@@ -2,10 +2,13 @@
 import { folded, h, pill } from "./elements.js";
 import { named, number, span, time, word } from "./words.js";
 
+const FIGURES = ["connected", "last_confirmed", "waiting", "refused"]; // in the order of their interest, others behind them
 const SHOWN = 6; // sources of an edge; of more, those that work are folded away
 const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
 
 const times = (counts) => Object.entries(counts).map(([kind, n]) => `${kind.replaceAll("_", " ")} ×${number(n)}`).join(", ");
+
+const placeOf = (key) => (FIGURES.includes(key) ? FIGURES.indexOf(key) : FIGURES.length);
 
 /** A figure that a source gave: a flag, a number, a time, counts by kind, or words. */
 function figure(name, value, zone) {
@@ -19,7 +22,7 @@ function figure(name, value, zone) {
 }
 
 function sourceView(name, source, zone) {
-  const figures = Object.entries(source.figures);
+  const figures = Object.entries(source.figures).sort(([a], [b]) => placeOf(a) - placeOf(b));
   return h("li", {},
     h("div.row", {}, pill(word(source.ok ? "works" : "fails"), source.ok ? "good" : "bad"), h("strong", {}, name),
       h("span.soft", {}, named("kind", source.kind)),
@@ -32,7 +35,7 @@ function sourceView(name, source, zone) {
 function sourcesView(site, edge) {
   const all = Object.entries(edge.sources).sort(([a, x], [b, y]) => x.ok - y.ok || (a < b ? -1 : 1));
   const view = ([name, source]) => sourceView(name, source, site.timezone);
-  if (!all.length) return edge.online ? h("p.soft", {}, word("no_sources")) : null;
+  if (!all.length) return h("p.soft", {}, word("no_sources"));
   if (all.length <= SHOWN) return h("ul.sources", {}, all.map(view));
   const [bad, good] = [all.filter(([, source]) => !source.ok), all.filter(([, source]) => source.ok)];
   return [
@@ -41,7 +44,7 @@ function sourcesView(site, edge) {
   ];
 }
 
-/** What waits on the edge's disk. What an edge said before it went is not known to be so now. */
+/** What waits on the edge's disk, as it said last. */
 function waiting(edge, now) {
   if (edge.outbox === null) return null;
   if (edge.outbox === 0) return h("p.soft", {}, word("nothing_waits"));
@@ -61,7 +64,15 @@ function edgeView(site, edge, now) {
       h("span.end.soft", {}, `${word("version")} ${edge.version || "–"}`)),
     waiting(edge, now),
     faults.map((fault) => h("p.fault", {}, fault)),
-    sourcesView(site, edge));
+    edge.online ? sourcesView(site, edge) : null); // what fed an edge that is away is not known to be so now
+}
+
+/** What needs eyes, in one word for the head of the site. */
+export function edgesPill(edges) {
+  const away = (edges ?? []).filter((edge) => !edge.online);
+  const failing = (edges ?? []).filter((edge) => edge.online).flatMap((edge) => Object.values(edge.sources)).filter((source) => !source.ok);
+  if (away.length) return pill(word("edges_offline", { n: away.length, all: edges.length }), "bad");
+  return failing.length ? pill(word("sources_fail", { n: failing.length }), "warn") : null;
 }
 
 /** Those that are away first; nothing for a site of which no edge was ever heard. */

@@ -3,6 +3,7 @@ import { folded, gas, h, pill } from "./elements.js";
 import { fixed, named, time, word } from "./words.js";
 
 const SAYERS = ["reported", "platform"];
+const POLLUTANTS = ["so2", "nox", "pm"];
 const MINUTE_S = 60;
 
 const sayers = (lines) => SAYERS.filter((sayer) => lines.some((line) => line[sayer]));
@@ -43,8 +44,9 @@ function lineView(line, shown, all) {
 
 function hoursOf(lines) {
   const hours = new Map();
-  for (const line of lines) hours.set(line.start, [...(hours.get(line.start) ?? []), line]);
-  return [...hours];
+  const sorted = [...lines].sort((a, b) => POLLUTANTS.indexOf(a.channel) - POLLUTANTS.indexOf(b.channel) || (a.value < b.value ? 1 : -1));
+  for (const line of sorted) hours.set(line.start, [...(hours.get(line.start) ?? []), line]);
+  return [...hours].sort(([a], [b]) => (a < b ? 1 : -1));
 }
 
 /** How often each cause, the unexplained first: what a person looks for before any row. */

@@ -1,5 +1,5 @@
 // From answers to elements: alerts, cases, sites with their months, books, health.
-import { edgesView } from "./edges.js";
+import { edgesPill, edgesView } from "./edges.js";
 import { folded, gas, h, pill } from "./elements.js";
 import { reportedView } from "./reported.js";
 import { number, percent, time, word } from "./words.js";
@@ -119,7 +119,7 @@ export function siteCard(site, status, reported, load) {
   return h("article.card", {},
     h("div.row", {},
       h("h3", {}, site.shown), pill(word(site.state === "trial" ? "trial_state" : site.state), STATE[site.state]),
-      site.simulated ? pill(word("simulated"), "warn") : null, fictional ? pill(word("fictional"), "warn") : null),
+      site.simulated ? pill(word("simulated"), "warn") : null, fictional ? pill(word("fictional"), "warn") : null, edgesPill(status?.edges)),
     h("p.soft", {}, `${site.code} · ${site.region_shown} · ${word("now")} ${time(site.now, site.timezone)}`),
     (status?.stacks ?? []).map((stack) => {
       const names = [...new Set(["so2", "nox", "pm", ...Object.keys(stack.hour), ...Object.keys(stack.month)])]

@@ -89,18 +89,19 @@ class Gathering:
         return {node: told.heard for node, told in each.held.items() if told.at_ms >= oldest_ms}
 
     def _follow_clock(self, each: _Open, now_ms: int) -> None:
+        """Go on at *now_ms* where nobody listened for long, or the clock was set back far."""
         interval_ms = each.group.interval_ms
-        late_ms = now_ms - each.next_ms - interval_ms - self._settle_ms
-        if late_ms > max(_LATE_MS, 2 * interval_ms):
-            self._tolerated["instant_missed"] += late_ms // interval_ms
+        next_ms = _next_start(now_ms, interval_ms)
+        if now_ms - each.next_ms - interval_ms - self._settle_ms > max(_LATE_MS, 2 * interval_ms):
+            self._tolerated["instant_missed"] += (next_ms - each.next_ms) // interval_ms
         elif now_ms < each.next_ms - interval_ms - SET_BACK_MS:
             self._tolerated["clock_set_back"] += 1
         else:
             return
         for start_ms in sorted(each.coming):
-            if start_ms < now_ms:
+            if start_ms < next_ms:
                 each.held.update(each.coming.pop(start_ms))
-        each.next_ms = each.first_ms = _next_start(now_ms, interval_ms)
+        each.next_ms = each.first_ms = next_ms
 
 
 def _opened(group: Group[str], now_ms: int) -> _Open:

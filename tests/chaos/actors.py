@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from stackwatch.local.logfiles import tail
 from stackwatch.local.processes import Child, Command, spawn
 
 TREE: Final = Path(__file__).resolve().parents[2]
+_INSIDE: Final = Path(__file__).resolve().parent / "inside"  #: what Python imports first in each of them
 _PAUSE_S: Final = 0.3
 _POLL_S: Final = 0.05
 _GONE_S: Final = 20.0
@@ -46,7 +48,12 @@ class Actor:
             argv=[sys.executable, "-m", "stackwatch", *argv],
             log=folder / f"{name}.log",
             cwd=folder,
-            environ={**inherited, **environ, **self.clock.environ(TREE)},
+            environ={
+                **inherited,
+                **environ,
+                **self.clock.environ(),
+                "PYTHONPATH": os.pathsep.join(map(str, (_INSIDE, TREE))),
+            },
         )
 
     @property
@@ -78,6 +85,11 @@ class Actor:
     def thaw(self) -> None:
         self._send(signal.SIGCONT)
 
+    def tell_where_it_stands(self) -> None:
+        """Into its log: each thread and task. A process that has only begun would end of it, and is left alone."""
+        if self.pid is not None and _catches(self.pid, signal.SIGUSR2):
+            self._send(signal.SIGUSR2)
+
     async def keep(self) -> None:
         """Start it again whenever it ended by itself, until cancelled or done."""
         while not self.done:
@@ -105,3 +117,11 @@ class Actor:
         if self.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler for that signal."""
+    with suppress(OSError):
+        caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.MULTILINE)
+        return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+    return False

@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Final
 
 _SHARED: Final = Path("/dev/shm")
-#: libfaketime 0.9.10 refuses a sleep until an instant of the monotonic clock, which is how Python sleeps.
-_SLEEPS: Final = """\
-import select, time
-time.sleep = lambda seconds: select.select([], [], [], seconds) and None
-"""
 
 
 def library() -> Path | None:
@@ -31,9 +26,6 @@ class Clock:
     def __init__(self, folder: Path, name: str) -> None:
         self._file = folder / f"{name}.clock"
         self._library = library()
-        self._python = folder / "python"
-        self._python.mkdir(exist_ok=True)
-        (self._python / "sitecustomize.py").write_text(_SLEEPS, encoding="ascii")
         self.step(0.0)
 
     def step(self, seconds: float) -> None:
@@ -42,12 +34,11 @@ class Clock:
         draft.write_text(f"{seconds:+.3f}\n", encoding="ascii")
         draft.replace(self._file)
 
-    def environ(self, python_path: Path) -> Mapping[str, str]:
-        """What a Python that goes by this clock, with modules at *python_path*, is started with."""
+    def environ(self) -> Mapping[str, str]:
+        """What a process that goes by this clock is started with; a Python sleeps as `inside/sitecustomize.py` says."""
         if self._library is None:
-            return {"PYTHONPATH": str(python_path)}
+            return {}
         return {
-            "PYTHONPATH": f"{self._python}{os.pathsep}{python_path}",
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": "1",

@@ -15,6 +15,7 @@ import psycopg
 
 from chaos import clocks
 from chaos.comparing import answers, kept, other_answers, other_books, other_rows, quiet_answers
+from chaos.evidence import held_up, note_where_all_stand
 from chaos.faults import Faults
 from chaos.material import Material, material
 from chaos.mischief import Mischief
@@ -33,6 +34,8 @@ DRAINED_S: Final = 180.0
 JUDGED_S: Final = 180.0
 READ_S: Final = 60.0
 _POLL_S: Final = 0.2
+_LONG_S: Final = 20.0  #: after which, and as often, it is noted what everybody does
+_NOTES: Final = "chaos.log"
 _AHEAD: Final = "ahead"  #: in the reason of a row that a wrong clock sent into quarantine
 
 
@@ -48,7 +51,8 @@ async def run(on: Ground, plan: Plan) -> Report:
     report = Report(plan, planned, left_out=left_out, rows=measured.rows)
     async with stand(on, plan.seed, plan.broker_kind(), plan.division(), measured) as there:
         try:
-            await _story(there, plan, measured, report)
+            async with held_up(there.folder / _NOTES):
+                await _story(there, plan, measured, report)
         except NotInTime as error:
             report.faults.append(str(error))
             report.faults += await _beats(there)
@@ -154,6 +158,7 @@ async def _until(there: Stand, lacks: Callable[[Connection], Awaitable[str | Non
     """Wait until *lacks* says that nothing is lacking; `NotInTime` with what is."""
     what: str | None = "the database does not answer"
     end = time.monotonic() + deadline_s
+    looked = time.monotonic()
     while True:
         with suppress(Unavailable, psycopg.OperationalError):
             async with await connect(there.database_url, name="chaos") as conn:
@@ -162,6 +167,9 @@ async def _until(there: Stand, lacks: Callable[[Connection], Awaitable[str | Non
             return
         if time.monotonic() > end:
             raise NotInTime(f"not within {deadline_s:g} s: {what}")
+        if time.monotonic() > looked + _LONG_S:
+            looked = time.monotonic()
+            await note_where_all_stand(there.folder / _NOTES, there.actors.values(), there.database_url, what)
         await asyncio.sleep(_POLL_S)
 
 

@@ -43,7 +43,13 @@ ROOT: Final = "chaos/v1"
 _DATABASE_MB: Final = 768
 _OUTBOX_MB: Final = 40
 _BROKER_MB: Final = 192
-_SERVER: Final = {"max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "64MB"}
+_SERVER: Final = {
+    "max_wal_size": "96MB",
+    "min_wal_size": "32MB",
+    "shared_buffers": "64MB",
+    "log_lock_waits": "on",
+    "log_min_duration_statement": "500ms",
+}
 
 
 @dataclass

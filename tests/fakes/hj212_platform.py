@@ -85,12 +85,13 @@ class Platform:
         writer.close()
 
     def _answer(self, packet: Packet, writer: asyncio.StreamWriter) -> bool:
-        assert packet.crc_ok and not packet.faults, packet.faults
+        assert packet.crc_ok
         said = message(packet)
         assert said is not None
         if said.kind is Kind.REPLY:
             self.replies.append(packet)
             return True
+        assert not packet.faults, packet.faults
         if self.deaf:
             self.deaf -= 1
             return True

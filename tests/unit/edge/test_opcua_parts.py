@@ -131,9 +131,9 @@ def test_only_a_number_is_a_number(value: Any, raw: float | None) -> None:
 
 def test_a_bad_value_is_none_and_an_overflow_is_counted() -> None:
     counts: Counter[str] = Counter()
-    bad = a_value(3.0, StatusCode_=ua.StatusCode(ua.UInt32(StatusCodes.BadNotConnected)))
+    bad = a_value(3.0, StatusCode=ua.StatusCode(ua.UInt32(StatusCodes.BadNotConnected)))
     assert told_of(bad, "edge", AT_MS, counts).heard == Heard(None, "B")
-    told_of(a_value(3.0, StatusCode_=ua.StatusCode(ua.UInt32(0x0480))), "edge", AT_MS, counts)
+    told_of(a_value(3.0, StatusCode=ua.StatusCode(ua.UInt32(0x0480))), "edge", AT_MS, counts)
     assert counts == {"server_queue_overflowed": 1}
 
 
@@ -240,7 +240,7 @@ def test_intervals_that_nobody_listened_to_are_missing_not_made_up() -> None:
     bench = Bench("so2")
     bench.tell("so2", 11, 30.0)
     assert bench.close(600) == []
-    assert bench.counts["instant_missed"] >= 58
+    assert bench.counts == {"instant_missed": 60}  # those of 10 s to 600 s
     (row,) = bench.close(622)
     assert row["sampled_at"] == 610
 
