@@ -40,6 +40,8 @@ MAX_PAYLOAD_BYTES: Final = 16 << 20
 MAX_ROWS: Final = 100_000
 SCHEMA: Final = 1
 
+_FROM_0: Final = count(0)
+_FROM_1: Final = count(1)
 _LOW: Final = re.compile(rb'"low"\s*:\s*\d+\s*,?')
 
 Value = TypeVar("Value")
@@ -110,9 +112,9 @@ def decode(
         edge=speaker.edge,
         session=session,
         seq=seq,
-        low=_head(head, "low", count(1), 1),
-        rows_before=_head(head, "rows_before", count(0), 0),
-        dropped_before=_head(head, "dropped_before", count(0), 0),
+        low=_head(head, "low", _FROM_1, 1),
+        rows_before=_head(head, "rows_before", _FROM_0, 0),
+        dropped_before=_head(head, "dropped_before", _FROM_0, 0),
         sent_at=sent_at,
         digest=payload_digest(payload),
         block=block,

@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Final
 
 from ingestor.decode import Message, Remains, decode, remains
 from ingestor.rows import KnownSite
 from plant import topics
 from plant.errors import Undecodable
 from plant.periods import micros
+
+
+_speaker_of: Final = lru_cache(maxsize=65_536)(topics.parse)  # few topics, each again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ def poisoned(incoming: Incoming, root: str, sites: Mapping[str, KnownSite], reas
 
 def _read(incoming: Incoming, root: str, sites: Mapping[str, KnownSite]) -> Taken | Refused:
     try:
-        speaker = topics.parse(root, incoming.topic)
+        speaker = _speaker_of(root, incoming.topic)
         site = sites.get(speaker.site)
         message = decode(incoming.payload, speaker, site, received_at=micros(incoming.received_at))
     except Undecodable as error:
@@ -91,7 +96,7 @@ def _read(incoming: Incoming, root: str, sites: Mapping[str, KnownSite]) -> Take
 def _refused(incoming: Incoming, root: str, sites: Mapping[str, KnownSite], reason: str) -> Refused:
     left = remains(incoming.payload)
     try:
-        speaker = topics.parse(root, incoming.topic)
+        speaker = _speaker_of(root, incoming.topic)
     except Undecodable:
         return Refused(incoming, reason, left, None, None)
     return Refused(incoming, reason, left, speaker, sites.get(speaker.site))

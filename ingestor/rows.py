@@ -7,7 +7,7 @@ that is read by columns (`ingestor.frames`) hands each row that it doubts to `Ro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ingestor import cells
@@ -50,6 +50,12 @@ class KnownSite:
     timezone: str
     stacks: Mapping[str, KnownStack]
     units: frozenset[str] = frozenset()
+    stack_ids: Mapping[str, int] = field(init=False, repr=False)  #: of `stacks`, for columns of names
+    intervals_s: Mapping[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stack_ids", {code: stack.stack_id for code, stack in self.stacks.items()})
+        object.__setattr__(self, "intervals_s", {code: stack.interval_s for code, stack in self.stacks.items()})
 
 
 @dataclass(frozen=True, slots=True)

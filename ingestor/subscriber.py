@@ -88,13 +88,17 @@ class Inbox:
         """At least one delivery and at most *most*, without waiting longer than for the first."""
         while True:
             await self._arrived.wait()
-            with self._room:
-                taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
-                if not self._items:
-                    self._arrived.clear()
-                self._room.notify()
-            if taken:
+            if taken := self.take_what_is_there(most):
                 return taken
+
+    def take_what_is_there(self, most: int) -> list[Delivery]:
+        """At most *most* deliveries, without waiting."""
+        with self._room:
+            taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
+            if not self._items:
+                self._arrived.clear()
+            self._room.notify()
+        return taken
 
     def let_go(self, deliveries: Sequence[Delivery]) -> None:
         """*deliveries* are about to be acknowledged: their identifiers may come back with other messages."""

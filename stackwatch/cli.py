@@ -444,6 +444,72 @@ def hj212_decode(
     command.decode(file, allowed=allow_crc or (), key_file=key_file, as_json=as_json)
 
 
+@hj212.command("serve")
+def hj212_serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")] = 9010,
+    logger: Annotated[
+        list[str] | None, typer.Option("--logger", help="MN=PASSWORD that is believed; several times. [everybody]")
+    ] = None,
+    allow_crc: Annotated[
+        list[str] | None, typer.Option("--allow-crc", help="A check value to take beside the standard's: modbus, ...")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option("--key-file", help="An SM4 key of 32 hex digits (2025).")] = None,
+    record: Annotated[Path | None, typer.Option(help="Append the packets there, for `hj212 decode`.")] = None,
+    most: Annotated[int | None, typer.Option("--most", min=1, help="End after so many packets.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A small platform: print what loggers send, and answer it."""
+    from stackwatch.commands import hj212_tryout as command
+
+    command.serve(
+        host=host,
+        port=port,
+        passwords=logger or (),
+        allowed=allow_crc or (),
+        key_file=key_file,
+        record=record,
+        most=most,
+        as_json=as_json,
+    )
+
+
+@hj212.command("send")
+def hj212_send(
+    file: Annotated[str, typer.Argument(help="A capture; or rows, .csv or .jsonl, that become packets.")],
+    to: Annotated[str, typer.Option("--to", help="HOST:PORT.")],
+    mn: Annotated[str | None, typer.Option(help="Of the packets made of rows.")] = None,
+    password: Annotated[str, typer.Option(help="Of the packets made of rows.")] = "123456",
+    st: Annotated[str, typer.Option(help="Of the packets made of rows.")] = "31",
+    version: Annotated[str, typer.Option(help="2017 or 2025, of the packets made of rows.")] = "2017",
+    crc: Annotated[str, typer.Option(help="Check value of the packets made of rows.")] = "hj212",
+    key_file: Annotated[Path | None, typer.Option("--key-file", help="An SM4 key of 32 hex digits (2025).")] = None,
+    allow_crc: Annotated[
+        list[str] | None, typer.Option("--allow-crc", help="A check value to take beside the standard's: modbus, ...")
+    ] = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait for a reply.")] = 10.0,
+    retries: Annotated[int, typer.Option(min=0, max=10, help="How often a packet goes again.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Send packets one by one, each until it is answered."""
+    from stackwatch.commands import hj212_tryout as command
+
+    command.send(
+        file,
+        to=to,
+        mn=mn,
+        password=password,
+        st=st,
+        version=version,
+        crc=crc,
+        key_file=key_file,
+        timeout_s=timeout_s,
+        retries=retries,
+        allowed=allow_crc or (),
+        as_json=as_json,
+    )
+
+
 @packs.command("list")
 def packs_list(as_json: AsJson = False) -> None:
     """The packs there are."""

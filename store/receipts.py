@@ -25,7 +25,7 @@ SessionKey = tuple[int, str, str]  #: site_id, edge, session
 _SETTLE: Final[LiteralString] = """
 INSERT INTO edge_session (site_id, edge, session, settled, low)
 SELECT site_id, edge, session, range_agg(int8range(seq, seq + 1)), max(low)
-FROM unnest(%(sites)s::integer[], %(edges)s::text[], %(sessions)s::text[], %(seqs)s::bigint[], %(lows)s::bigint[])
+FROM unnest(%(sites)b::integer[], %(edges)b::text[], %(sessions)b::text[], %(seqs)b::bigint[], %(lows)b::bigint[])
      AS s (site_id, edge, session, seq, low)
 GROUP BY site_id, edge, session ORDER BY site_id, edge, session
 ON CONFLICT (site_id, edge, session) DO UPDATE
@@ -39,7 +39,7 @@ SELECT s.site_id, s.edge, s.session, (s.settled + int8multirange(int8range(1, gr
             FROM quarantine q
             WHERE q.site_id = s.site_id AND q.edge = s.edge AND q.session = s.session AND q.status <> 'stored'
             ORDER BY q.quarantine_id DESC LIMIT %(most)s) newest)
-FROM unnest(%(sites)s::integer[], %(edges)s::text[], %(sessions)s::text[]) AS k (site_id, edge, session)
+FROM unnest(%(sites)b::integer[], %(edges)b::text[], %(sessions)b::text[]) AS k (site_id, edge, session)
 JOIN edge_session s USING (site_id, edge, session)
 """
 

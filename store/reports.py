@@ -46,9 +46,11 @@ ON CONFLICT DO NOTHING RETURNING {key}
 _LOCK: Final[LiteralString] = "SELECT pg_advisory_xact_lock(%s, site_id) FROM unnest(%s::integer[]) AS s (site_id)"
 _STANDING: Final[LiteralString] = """
 SELECT {columns} FROM {table} JOIN unnest({arrays}) AS k ({key}) USING ({key})
+WHERE {table}.sampled_at BETWEEN %s AND %s
 """
 _UPDATE: Final[LiteralString] = """
-UPDATE {table} t SET {sets} FROM unnest({arrays}) AS a ({columns}) WHERE ({t_key}) = ({a_key})
+UPDATE {table} t SET {sets} FROM unnest({arrays}) AS a ({columns})
+WHERE ({t_key}) = ({a_key}) AND t.sampled_at BETWEEN %s AND %s
 """
 _OVERRULED: Final[LiteralString] = """
 SELECT o.identity, o.body, o.sent_at, o.received_at, o.batch_id
@@ -153,7 +155,9 @@ async def _standing(
     statement = sql.SQL(_STANDING).format(
         table=sql.Identifier(kind.name), columns=_names(names), arrays=_arrays(kind.identity), key=_names(kind.identity)
     )
-    cursor = await conn.execute(statement, _columns([[*key[:-1], instant(key[-1])] for key in asked]))
+    cursor = await conn.execute(
+        statement, [*_columns([[*key[:-1], instant(key[-1])] for key in asked]), *_span(asked.values())]
+    )
     found = {}
     end = len(kind.identity)
     for row in await cursor.fetchall():
@@ -191,7 +195,7 @@ async def _rewrite(conn: Connection, kind: Kind, rows: Sequence[tuple[Arrived, S
         t_key=_names(kind.identity, "t"),
         a_key=_names(kind.identity, "a"),
     )
-    await conn.execute(statement, _columns([_row(one) for one, _ in rows]))
+    await conn.execute(statement, [*_columns([_row(one) for one, _ in rows]), *_span([one for one, _ in rows])])
     await conn.execute(_FORGET, [*_columns([[one.site_id, one.report.identity] for one, _ in rows]), kind.name])
     others = [_overruled_row(other) for _, some in rows for other in some]
     if others:
@@ -220,6 +224,12 @@ def _row(one: Arrived) -> list[Any]:
     sent_at = None if report.sent_at is None else instant(report.sent_at)
     around = [report.revision, sent_at, one.received_at, one.batch_id]
     return [*report.key[:-1], instant(report.sampled_at), *report.content, *around]
+
+
+def _span(arrived: Collection[Arrived]) -> tuple[datetime, datetime]:
+    """The times between which they lie: the chunks to look into, which an unnested key does not name beforehand."""
+    times = [one.report.sampled_at for one in arrived]
+    return instant(min(times)), instant(max(times))
 
 
 def _key(row: Sequence[Any]) -> tuple[Any, ...]:

@@ -2,7 +2,8 @@
 import { folded, h, pill } from "./elements.js";
 import { named, number, span, time, word } from "./words.js";
 
-const FIGURES = ["connected", "last_confirmed", "waiting", "refused"]; // in the order of their interest, others behind them
+const FIGURES = ["connected", "last_confirmed", "waiting", "confirmed", "refused"]; // come first, in this order
+const LOSSES = ["refused", "set_aside", "dropped"]; // figures that should be zero or empty
 const SHOWN = 6; // sources of an edge; of more, those that work are folded away
 const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/;
 
@@ -10,15 +11,22 @@ const times = (counts) => Object.entries(counts).map(([kind, n]) => `${kind.repl
 
 const placeOf = (key) => (FIGURES.includes(key) ? FIGURES.indexOf(key) : FIGURES.length);
 
-/** A figure that a source gave: a flag, a number, a time, counts by kind, or words. */
+const isNothing = (value) => value === null || value === 0 || value === "" || (typeof value === "object" && !Object.keys(value).length);
+
+function figureText(value, zone) {
+  if (isNothing(value) && value !== 0) return "–";
+  if (typeof value === "boolean") return word(value ? "yes" : "no");
+  if (typeof value === "number") return number(value);
+  if (typeof value === "object") return times(value);
+  return MOMENT.test(value) ? time(value, zone) : value;
+}
+
+/** A figure that a source gave: a flag, a number, a time, counts by kind, or words. A loss of nothing is not drawn. */
 function figure(name, value, zone) {
-  const shown = typeof value === "boolean" ? word(value ? "yes" : "no")
-    : typeof value === "number" ? number(value)
-      : typeof value === "string" ? (MOMENT.test(value) ? time(value, zone) : value)
-        : value ? times(value) : "–";
-  const text = `${named("figure", name)}: ${shown || "–"}`;
-  const troubles = (name === "connected" && value === false) || (name === "refused" && value && Object.keys(value).length > 0);
-  return troubles ? pill(text, "warn") : h("span.soft", {}, text);
+  const isLoss = LOSSES.includes(name);
+  if (isLoss && isNothing(value)) return null;
+  const text = `${named("figure", name)}: ${figureText(value, zone)}`;
+  return isLoss || (name === "connected" && value === false) ? pill(text, "warn") : h("span.soft", {}, text);
 }
 
 function sourceView(name, source, zone) {

@@ -36,9 +36,9 @@ function lineView(line, shown, all) {
   const digits = Math.max(...shown.map((sayer) => line[sayer]?.digits ?? 0));
   return h(`tr${unexplained(line) ? ".odd" : ""}`, {},
     h("th", { scope: "row" }, gas(line.channel), line.value === "corrected" ? h("span.soft", {}, ` ${word("corrected")}`) : null),
-    h("td", {}, fixed(line.ours, digits + 2)),
-    shown.map((sayer) => h("td", {}, line[sayer] ? fixed(line[sayer].value, line[sayer].digits) : "–")),
-    h("td", {}, perSayer(line, (said) => fixed(said.difference, said.digits + 2, true))),
+    h("td", { "data-title": word("ours") }, fixed(line.ours, digits + 2)),
+    shown.map((sayer) => h("td", { "data-title": word(sayer) }, line[sayer] ? fixed(line[sayer].value, line[sayer].digits) : "–")),
+    h("td", { "data-title": word("difference") }, perSayer(line, (said) => fixed(said.difference, said.digits + 2, true))),
     h("td.cause", {}, perSayer(line, (said) => causeView(said, all))));
 }
 
@@ -64,7 +64,7 @@ function tableView(site, stack, lines) {
   const all = (line) => lines.filter((other) => other.channel === line.channel && other.value === line.value).length;
   const titles = ["pollutant", "ours", ...shown, "difference", "cause"];
   return h("div.wide.long", { tabindex: "0", role: "group", "aria-label": word("reported_hours"), "data-keep": `reported-rows-${site.code}-${stack.code}` },
-    h("table.reported", {},
+    h("table.reported.narrow", {},
       h("thead", {}, h("tr", {}, titles.map((title) => h("th", { scope: "col" }, word(title))))),
       hoursOf(lines).map(([start, own]) => h("tbody", {},
         h("tr.hour", {}, h("th", { scope: "rowgroup", colspan: titles.length }, time(start, site.timezone))),

@@ -43,7 +43,7 @@ export function alertCard(alert, site, acknowledge) {
   const zone = site?.timezone;
   const share = alert.rule === "month_below_share";
   const value = share ? percent(alert.observed) : number(alert.observed);
-  const limit = share ? percent(alert.limit) : `${number(alert.limit)} ${alert.unit ?? ""}`;
+  const limit = share ? percent(alert.limit) : `${number(alert.limit)} ${(alert.unit ?? "").replace("m3", "m³")}`;
   const period = time(alert.period_start, zone);
   const over = alert.state === "resolved" || alert.state === "withdrawn";
   return h(`article.card.alert.${alert.severity}.${alert.state}`, {},
@@ -146,11 +146,11 @@ export function booksCard(site, lines, missing) {
     h("div.row", {}, h("h3", {}, site?.shown ?? lines[0].site),
       missing ? h("span.end", {}, pill(word("missing_rows", { n: number(missing.missing), all: number(missing.expected) }),
         missing.missing ? "warn" : "good")) : null),
-    h("div.wide", { tabindex: "0", role: "group", "aria-label": word("books") }, h("table", {},
+    h("div.wide", { tabindex: "0", role: "group", "aria-label": word("books") }, h("table.counts.narrow", {},
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, word("edge")), FATES.map((fate) => h("th", { scope: "col" }, word(fate))))),
       h("tbody", {}, edges.map((edge) => h("tr", {}, h("th", { scope: "row" }, edge), FATES.map((fate) => {
         const rows = sum(edge, fate);
-        return h("td", {}, rows && LOSSES[fate] ? pill(number(rows), LOSSES[fate]) : number(rows));
+        return h("td", { "data-title": word(fate) }, rows && LOSSES[fate] ? pill(number(rows), LOSSES[fate]) : number(rows));
       })))))));
 }
 

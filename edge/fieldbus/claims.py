@@ -22,6 +22,7 @@ PRECEDENCE: Final = "BDFMCSTN"
 STATE_PRECEDENCE: Final = ("running", "starting", "stopping", "banked", "stopped")
 UNREAD: Final = "B"
 """HJ 212 table 8: communication between instrument and logger failed. What could not be read is null with this flag."""
+OVER_RANGE: Final = "T"
 _BITS: Final = 64
 
 
@@ -64,17 +65,23 @@ class Claims:
             self.by_name.setdefault(name, set()).update(words & FLAGS)
         self.row |= words - FLAGS if of else words
 
-    def flag(self, precedence: str, name: str | None = None, own: str | None = None) -> str:
-        """The flag of the row, or of the channel *name* with what its own reading says."""
-        letters = self.row & FLAGS
-        if name is not None:
-            letters |= self.by_name.get(name, set())
-        if own is not None:
-            letters = letters | {own}
-        return min(letters, key=precedence.index, default="N")
+    def of_row(self, precedence: str) -> str:
+        return _first(self.row & FLAGS, precedence)
+
+    def of_channel(self, precedence: str, name: str, own: Iterable[str]) -> str:
+        """With what its own reading says, and what is said of the whole row."""
+        return _first((self.row & FLAGS).union(self.by_name.get(name, ()), own), precedence)
+
+    def of_signal(self, precedence: str, name: str, own: Iterable[str]) -> str:
+        """What is said of the row is said of an instrument: a signal has none of it."""
+        return _first({*self.by_name.get(name, ()), *own}, precedence)
 
     def state(self) -> str | None:
         return min(self.row & set(STATES), key=STATE_PRECEDENCE.index, default=None)
+
+
+def _first(letters: Iterable[str], precedence: str) -> str:
+    return min(letters, key=precedence.index, default="N")
 
 
 def read_status_word(table: Reader) -> StatusWord:

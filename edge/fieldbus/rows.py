@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge.fieldbus.claims import UNREAD, Claims
+from edge.fieldbus.claims import OVER_RANGE, UNREAD, Claims
 from edge.fieldbus.groups import A, Group, Point
 from edge.sources import Row
 
@@ -65,19 +65,22 @@ def _whole(found: Heard | None) -> int | None:
     return int(found.raw)
 
 
-Value = tuple[float | None, str | None]
-"""A number or null, and the flag that its own reading gives it."""
+Value = tuple[float | None, tuple[str, ...]]
+"""A number or null, and the flags that its own reading gives it."""
 
 
 def _value(point: Point[Any], found: Heard | None, tolerated: Counter[str]) -> Value:
     if found is None:
-        return None, UNREAD
+        return None, (UNREAD,)
+    flags: tuple[str, ...] = () if found.flag is None else (found.flag,)
     if found.raw is None:
-        return None, found.flag
+        return None, flags
     value, why = point.scaling.apply(found.raw)
     if why is not None:
         tolerated[why] += 1
-    return value, found.flag
+    elif point.scaling.is_over_range(found.raw):
+        flags += (OVER_RANGE,)
+    return value, flags
 
 
 def _measurement(
@@ -88,8 +91,8 @@ def _measurement(
     row: dict[str, Any] = {"stack": group.stack, "sampled_at": at_ms, "interval_s": group.interval_s}
     if group.instrument is not None:
         row["instrument"] = group.instrument
-    row["flag"] = claims.flag(group.precedence)
-    letters = {p.name: claims.flag(group.precedence, p.name, own) for p, (_, own) in values}
+    row["flag"] = claims.of_row(group.precedence)
+    letters = {p.name: claims.of_channel(group.precedence, p.name, own) for p, (_, own) in values}
     flags = {name: letter for name, letter in letters.items() if letter != row["flag"]}
     if flags:
         row["flags"] = flags
@@ -104,5 +107,5 @@ def _signal(group: Group[A], at_ms: int, claims: Claims, point: Point[A], value:
     number, own = value
     row: dict[str, Any] = {"sampled_at": at_ms, "signal": point.name, "value": number}
     row.update((key, code) for key, code in (("unit", point.unit), ("stack", point.stack)) if code is not None)
-    row["flag"] = claims.flag(group.precedence, point.name, own)
+    row["flag"] = claims.of_signal(group.precedence, point.name, own)
     return row

@@ -2,7 +2,8 @@
 
     value = raw * scale + offset            in decimals as they are written; rounded once, to the nearest double
 
-What is no number, is a code for "not available", or lies outside the valid range is null: it is never clipped.
+What is no number, is a code for "not available", or lies outside the valid range is null: it is never clipped. What
+lies above the measuring range keeps its value and is flagged `T`: it is a lower bound, not a hole.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class Scaling:
     low: Decimal | None = None  #: of the raw number, inclusive
     high: Decimal | None = None
     not_available: frozenset[Decimal] = frozenset()  #: raw numbers that stand for no value
+    range_end: Decimal | None = None  #: the raw number at the upper end of the measuring range
+
+    def is_over_range(self, raw: float) -> bool:
+        return self.range_end is not None and Decimal(raw) > self.range_end
 
     def apply(self, raw: float) -> tuple[float | None, str | None]:
         """The value of *raw*; or None and why, as a word to count by."""
@@ -44,7 +49,7 @@ class Scaling:
 
 
 def read_scaling(table: Reader) -> Scaling:
-    """The keys `scale`, `offset`, `valid` and `not_available` of *table*."""
+    """The keys `scale`, `offset`, `valid`, `not_available` and `range_end` of *table*."""
     scale = table.exact("scale", _ONE)
     if not scale:
         table.fault("scale", "must not be 0: every value would be the same")
@@ -55,6 +60,7 @@ def read_scaling(table: Reader) -> Scaling:
         low=low,
         high=high,
         not_available=frozenset(_numbers(table, "not_available") or ()),
+        range_end=table.exact("range_end") if "range_end" in table else None,
     )
 
 

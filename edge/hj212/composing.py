@@ -23,6 +23,7 @@ from plant.channels import FLAGS
 GRACE_MS: Final = 30_000
 """A period closes so long after its end: rows come a little late."""
 _NORMAL: Final = "N"
+_TOO_LARGE: Final = 1e14
 _ANY_NUMBER: Final = "0" * 17  # as long as a QN
 
 Reading = tuple[float | None, str]
@@ -153,7 +154,7 @@ def passed_on(rows: Iterable[Row], minute_interval_s: int) -> Iterator[Item]:
         if command is None or code is None:
             continue
         group: dict[str, str] = {}
-        if row.get("amount") is not None and (scale := CODES[code].amount) is not None:
+        if abs(row.get("amount") or _TOO_LARGE) < _TOO_LARGE and (scale := CODES[code].amount) is not None:
             group[f"{code}-Cou"] = f"{scale.back(row['amount']):f}"
         for prefix, named in (("", ""), ("Zs", "corrected_")):
             for suffix in ("Min", "Avg", "Max"):
@@ -200,4 +201,7 @@ def _mean_groups(tallies: Mapping[str, Tally]) -> Iterator[Group]:
 
 
 def _written(code: str, suffix: str, value: float | None) -> dict[str, str]:
-    return {} if value is None else {f"{code}-{suffix}": CODES[code].written(value)}
+    """Nothing for a value that the standard has no room for (N14.2)."""
+    if value is None or not abs(value) < _TOO_LARGE:
+        return {}
+    return {f"{code}-{suffix}": CODES[code].written(value)}

@@ -111,17 +111,17 @@ class Uplink:
         notes = self._notes
         words = [f"{'connected to' if self._sending else 'waits for'} {self._plan.host}:{self._plan.port}"]
         words += [self._trouble] if self._trouble else []
-        words += [f"{self._waiting} wait"]
-        if last_ms := notes.get("last_confirmed_ms"):
-            words.append(f"last confirmed {datetime.fromtimestamp(last_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}")
-        refused = [f"{code} {times}" for code, times in sorted((notes.get("refused") or {}).items())]
-        words += [f"refused: {', '.join(refused)}"] if refused else []
-        dropped = Counter({name: notes.get(name) or 0 for name in ("dropped", "set_aside", "confirmed")})
+        last_ms = notes.get("last_confirmed_ms")
         late = Counter({"late": sum(means.late for means in self._means)})
         return {
             "ok": self._sending is not None and not self._trouble,
             "detail": "; ".join(words),
-            "tolerated": tolerated_of(self._tolerated + dropped + late),
+            "tolerated": tolerated_of(self._tolerated + late),
+            "connected": self._sending is not None,
+            "last_confirmed": f"{datetime.fromtimestamp(last_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}" if last_ms else None,
+            "waiting": self._waiting,
+            "refused": dict(sorted((notes.get("refused") or {}).items())),
+            **{name: notes.get(name) or 0 for name in ("confirmed", "set_aside", "dropped")},
         }
 
     def _tap(self, kind: str, rows: Sequence[Row]) -> None:

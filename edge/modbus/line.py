@@ -136,7 +136,6 @@ def _client(plan: LinePlan) -> Client:
             return AsyncModbusSerialClient(
                 serial.device,
                 baudrate=serial.baud,
-                bytesize=serial.data_bits,
                 parity=serial.parity,
                 stopbits=serial.stop_bits,
                 handle_local_echo=serial.echo,

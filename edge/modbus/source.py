@@ -93,7 +93,7 @@ class ModbusSource:
             detail = f"{self.plan.line}: no answer from unit {', '.join(map(str, away))}"
         else:
             last = "nothing yet" if self._last_ms is None else f"{(self._now_ms() - self._last_ms) // 1000} s old"
-            detail = f"{self.plan.line}: {len(self._devices)} devices, last row {last}"
+            detail = f"{self.plan.line}: devices {len(self._devices)}, last row {last}"
         return {"ok": self._open and not away, "detail": detail, "tolerated": dict(self._tolerated)}
 
     async def _poll_all(self, line: Line, handing: Handing) -> None:
@@ -113,6 +113,8 @@ class ModbusSource:
             return
         answers = await self._read(line, poll, device)
         numbers = numbers_of(poll.group.addresses, answers)
+        if None in numbers.values():
+            self._tolerated["not_decimal"] += list(numbers.values()).count(None)
         heard = {register: Heard(number) for register, number in numbers.items()}
         rows = rows_of(poll.group, at_ms, heard, self._tolerated)
         if rows.measurements or rows.signals:

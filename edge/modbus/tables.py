@@ -1,7 +1,7 @@
 """What an agent file says about a Modbus line: how to reach it, and what to read from its devices.
 
 [[modbus]]
-host = "192.168.1.20"            or   serial = "/dev/ttyS1"   (with baud, parity, data_bits, stop_bits, echo)
+host = "192.168.1.20"            or   serial = "/dev/ttyS1"   (with baud, parity, stop_bits, echo)
 port = 502
 framing = "tcp"                  "rtu" for a gateway that passes RTU frames through
 timeout_s = 1.0
@@ -39,7 +39,6 @@ class Serial:
     device: str
     baud: int = 9600
     parity: str = "N"
-    data_bits: int = 8
     stop_bits: int = 1
     echo: bool = False  #: the adapter hears itself
 
@@ -116,7 +115,6 @@ def _serial(table: Reader) -> Serial:
         device=table.text("serial"),
         baud=table.whole("baud", 9600, low=300, high=4_000_000),
         parity=table.one_of("parity", ("N", "E", "O"), "N"),
-        data_bits=table.whole("data_bits", 8, low=8, high=8),  # RTU needs all eight
         stop_bits=table.whole("stop_bits", 1, low=1, high=2),
         echo=table.boolean("echo", False),
     )

@@ -7,6 +7,7 @@ source opens a new session.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -90,17 +91,20 @@ async def open_session(plan: OpcuaPlan) -> AsyncIterator[Session]:
         await client.disconnect()
 
 
-def told_of(value: ua.DataValue, time: str, now_ms: int, tolerated: dict[str, int]) -> Told:
+def told_of(value: ua.DataValue, time: str, now_ms: int, tolerated: Counter[str]) -> Told:
     """*value* at the time of the clock that is to be believed; what that clock does not say is counted."""
     code = StatusCodes.Good if value.StatusCode is None else value.StatusCode.value
     if overflowed(code):
-        tolerated["server_queue_overflowed"] = tolerated.get("server_queue_overflowed", 0) + 1
+        tolerated["server_queue_overflowed"] += 1
     stamps = {"source": (value.SourceTimestamp, value.ServerTimestamp), "server": (value.ServerTimestamp,), "edge": ()}
     stamp = next((at for at in stamps[time] if at is not None), None)
     if time != "edge" and (stamp is None or (time == "source" and value.SourceTimestamp is None)):
-        tolerated["source_time_missing"] = tolerated.get("source_time_missing", 0) + 1
+        tolerated["source_time_missing"] += 1
     at_ms = now_ms if stamp is None else _epoch_ms(stamp)
-    return Told(at_ms, Heard(None if is_bad(code) else _number(value), flag_of(code)))
+    number = None if is_bad(code) else _number(value)
+    if number is None and not is_bad(code):
+        tolerated["not_a_number"] += 1
+    return Told(at_ms, Heard(number, flag_of(code)))
 
 
 def _number(value: ua.DataValue) -> float | None:

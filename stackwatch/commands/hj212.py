@@ -29,7 +29,7 @@ Told = tuple[Packet | None, Sequence[Fault]]
 def decode(file: str, *, allowed: Sequence[str], key_file: Path | None, as_json: bool) -> None:
     """Print each packet of *file*, and what is wrong with it, in the order of the capture."""
     try:
-        decoder = Decoder(allowed_crc=_variants(allowed), keys=_keys(key_file))
+        decoder = Decoder(allowed_crc=variants(allowed), keys=keys_in(key_file))
         if file == STDIN:
             _print(decoder, sys.stdin.buffer, as_json=as_json)
             return
@@ -41,13 +41,13 @@ def decode(file: str, *, allowed: Sequence[str], key_file: Path | None, as_json:
         fail(error)
 
 
-def _variants(allowed: Sequence[str]) -> Sequence[str]:
+def variants(allowed: Sequence[str]) -> Sequence[str]:
     if unknown := sorted(set(allowed) - set(NAMES)):
         raise BadDocument("arguments", [Misuse("allow-crc", f"must be of {', '.join(NAMES)}, got {unknown[0]!r}")])
     return allowed
 
 
-def _keys(file: Path | None) -> dict[str, bytes]:
+def keys_in(file: Path | None) -> dict[str, bytes]:
     if file is None:
         return {}
     try:
@@ -63,16 +63,16 @@ def _print(decoder: Decoder, capture: BinaryIO, *, as_json: bool) -> None:
     told = _told(_events(decoder, capture))
     if as_json:
         for packet, around in told:
-            print(json.dumps(_object(packet, around), ensure_ascii=False))
+            print(json.dumps(object_of(packet, around), ensure_ascii=False))
         return
     count: Counter[str] = Counter()
     packets = intact = 0
     for packet, around in told:
         if packet is not None:
             packets, intact = packets + 1, intact + packet.crc_ok
-            print("\n".join(_lines(packet)))
+            print("\n".join(lines_of(packet)))
         for fault in around:
-            print(f"   ! {_shown(str(fault))}")
+            print(f"   ! {shown(str(fault))}")
         count.update(fault.kind for fault in (*around, *(packet.faults if packet else ())))
     faults = ", ".join(f"{kind} {number}" for kind, number in sorted(count.items())) or "none"
     print(f"{packets} packets, {intact} intact. Faults: {faults}")
@@ -100,7 +100,7 @@ def _told(events: Iterable[Packet | Fault]) -> Iterator[Told]:
         yield last, [*before, *behind]
 
 
-def _object(packet: Packet | None, around: Sequence[Fault]) -> dict[str, Any]:
+def object_of(packet: Packet | None, around: Sequence[Fault]) -> dict[str, Any]:
     """One line of `--json`. Header fields are text, as they stand."""
     faults = [*around, *(packet.faults if packet else ())]
     header = packet.header if packet else {}
@@ -121,7 +121,7 @@ def _object(packet: Packet | None, around: Sequence[Fault]) -> dict[str, Any]:
     }
 
 
-def _lines(packet: Packet) -> Iterator[str]:
+def lines_of(packet: Packet) -> Iterator[str]:
     """A packet for people: its head, its data by what they are about, its faults."""
     title = SPECS[packet.command].title if packet.command else "unknown command"
     version = packet.version
@@ -130,12 +130,12 @@ def _lines(packet: Packet) -> Iterator[str]:
     head += ["reply wanted"] if packet.reply_wanted else []
     head += [f"part {packet.pno} of {packet.pnum}"] if packet.pnum is not None else []
     head += ["sent again"] if packet.resend else []
-    yield _shown(", ".join(head))
+    yield shown(", ".join(head))
     for group in packet.fields:
         for code, items in _by_code(group).items():
-            yield _shown(f"   {code:<12} " + "  ".join(items))
+            yield shown(f"   {code:<12} " + "  ".join(items))
     for fault in packet.faults:
-        yield f"   ! {_shown(str(fault))}"
+        yield f"   ! {shown(str(fault))}"
 
 
 def _by_code(group: Group) -> Mapping[str, list[str]]:
@@ -150,6 +150,6 @@ def _value(value: Value) -> str:
     return "" if value is None else " / ".join(value) if isinstance(value, tuple) else value
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """*text* without what could command a terminal."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

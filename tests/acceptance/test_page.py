@@ -6,14 +6,16 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from builders import WORKS, a_frame, minutes
+from builders import WORKS, a_frame, minutes, ms
 from fakes.browser import installed, open_page
 from fakes.system import System, until
+from plant import wire
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="no Chromium on this machine: apt-get install chromium")
 
@@ -28,12 +30,12 @@ def system(tmp_path: Path) -> Iterator[System]:
         running.stop()
 
 
-def publish(system: System, payload: bytes) -> None:
+def publish(system: System, payload: bytes, *, edge: str = "e1", kind: str = "data") -> None:
     """As any MQTT client would: QoS 1, acknowledged."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect("127.0.0.1", system.mqtt_port)
     client.loop_start()
-    client.publish("ule/v1/works/e1/data", payload, qos=1).wait_for_publish(10)
+    client.publish(f"ule/v1/works/{edge}/{kind}", payload, qos=1, retain=kind == "state").wait_for_publish(10)
     client.disconnect()
     client.loop_stop()
 
@@ -88,3 +90,98 @@ def test_an_alert_appears_live_and_a_case_is_worked_by_clicking(system: System, 
     orders = system.query("SELECT payload, sent_at IS NOT NULL FROM outgoing")
     assert [json.loads(payload)["orders"][0]["order"] for payload, _ in orders] == ["suspend"]
     assert [sent for _, sent in orders] == [True]
+
+
+SOURCES: Final = {
+    "analyser": {"kind": "modbus", "ok": False, "detail": "no answer from 10.0.3.17", "tolerated": {}, "restarts": 4},
+    "logger": {"kind": "hj212.listen", "ok": True, "detail": "1 of 1", "tolerated": {"crc_case": 12}, "restarts": 0},
+    "bureau": {
+        "kind": "hj212.uplink",
+        "ok": True,
+        "detail": "",
+        "tolerated": {},
+        "restarts": 0,
+        "figures": {
+            "connected": False,
+            "waiting": 12,
+            "refused": {"PW_WRONG": 3},
+            "dropped": 0,
+            "last_confirmed": None,
+        },
+    },
+}
+HOURS: Final = 5
+
+
+def restless(minute: int) -> float:
+    return 20 + (minute * 7919 % 1009) / 100
+
+
+def publish_hours(system: System) -> None:
+    """Five hours of so2, what a logger made of them, and a platform that holds another value for the last one."""
+    first = (datetime.now(UTC) - timedelta(hours=HOURS + 1)).replace(minute=0, second=0, microsecond=0)
+    rows = minutes(first.isoformat(), HOURS * 60, o2=16.0)
+    publish(system, a_frame([row | {"so2": restless(place)} for place, row in enumerate(rows)]))
+    means = [round(sum(map(restless, range(hour * 60, hour * 60 + 60))) / 60, 2) for hour in range(HOURS)]
+    for source, values in (("logger", means), ("platform", [*means[:-1], 17.77])):
+        reported = [
+            {"stack": "DA001", "sampled_at": ms(first + timedelta(hours=hour)), "interval_s": 3600, "avg": value}
+            for hour, value in enumerate(values)
+        ]
+        publish(system, a_frame(reported, kind="reported_mean", channel="so2", source=source))
+
+
+@pytest.mark.timeout(300)
+def test_the_operator_sees_what_edges_say_and_reported_hours_beside_ours(system: System, tmp_path: Path) -> None:
+    publish_hours(system)
+    said = {"sources": SOURCES, "agent_file": {"ok": False, "detail": "modbus[0].port: is required"}}
+    publish(system, wire.state_bytes(online=True, version="1.2", outbox=3, dropped=7, more=said), kind="state")
+    publish(system, wire.state_bytes(online=False, version="1.1"), edge="e2", kind="state")
+    until(lambda: len(system.query("SELECT 1 FROM edge_state")) == 2, 20, "the edges are heard")
+    token = system.say("token", "create", "--role", "operator", "--site", "works", "--data", str(system.data))
+    with open_page(f"{system.http_url}/#token={token.splitlines()[-1]}", tmp_path / "profile") as page:
+        page.until_shown("1 of 2 edges offline")
+        for words in (
+            "online e1 since 20",
+            "3 frames wait for a receipt",
+            "7 rows dropped",
+            "agent file refused, the one before is in use: modbus[0].port: is required",
+            "does not work analyser Modbus restarts: 4",
+            "works bureau HJ 212, to a platform",
+            "connected: no last confirmed: – waiting: 12 refused, by code: PW WRONG ×3",
+            "tolerated: crc case ×12",
+        ):
+            page.until(
+                f"document.querySelector('.edges').innerText.replace(/\\s+/g, ' ').includes({json.dumps(words)})"
+            )
+        assert "dropped: 0" not in page.text()
+
+        page.until_shown("1 unexplained")
+        page.eval("document.querySelector('.stack details').open = true")
+        page.until("document.querySelectorAll('.reported tbody').length === 5")
+        odd = "document.querySelector('.reported tr.odd').innerText.replace(/\\s+/g, ' ')"
+        assert "17.77" in page.eval(odd)
+        assert "logger: rounding" in page.eval(odd)
+        assert "platform: unexplained" in page.eval(odd)
+        assert page.eval("document.querySelectorAll('.reported tr.odd').length") == 1
+
+        # The page asks again: what a person opened, and where they are in it, stays.
+        page.eval("document.styleSheets[0].insertRule('.long { max-height: 6rem !important }')")
+        page.eval("document.querySelector('.long').scrollTop = 20")
+        page.eval("document.querySelector('.reported').dataset.seen = 'yes'")
+        page.until("document.querySelector('.reported') && !document.querySelector('.reported').dataset.seen", 40)
+        assert page.eval(
+            "[document.querySelector('.stack details').open, document.querySelector('.long').scrollTop]"
+        ) == [
+            True,
+            20,
+        ]
+
+        page.eval("document.getElementById('language').click()")
+        for chinese in ("2 个采集端中 1 个离线", "HJ 212，上报平台", "被拒绝（按代码）: PW WRONG ×3", "1 个原因不明"):
+            page.until_shown(chinese)
+        page.command("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
+        page.until("document.documentElement.scrollWidth <= 360")
+
+        page.eval("document.getElementById('sign').click()")  # nobody in particular sees none of it
+        page.until("!document.querySelector('.edge, .reported') && document.querySelector('.stack')")

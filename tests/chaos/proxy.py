@@ -1,24 +1,51 @@
-"""A TCP proxy on loopback that stands for a network: it can be cut, fall silent, forget and be slow."""
+"""TCP proxies on loopback that stand for a network, whose lines can be cut, fall silent, forget and be slow.
+
+They live in a thread and an event loop of their own: filling a disk, waiting for the end of what was killed, and
+whatever else the test does must not hold the network up.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator, Mapping
+from threading import Thread
 from typing import Final
 
 from stackwatch.local.ports import LOOPBACK
 
 _CHUNK: Final = 1 << 16
+_DONE_S: Final = 30.0
+
+
+@contextlib.contextmanager
+def network(lines: Mapping[str, tuple[int, int]]) -> Iterator[dict[str, Proxy]]:
+    """A proxy for each of *lines*: from a port that is free to one that somebody answers at."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="network")
+    thread.start()
+    proxies = {name: Proxy(name, *ports, loop) for name, ports in lines.items()}
+    try:
+        for proxy in proxies.values():
+            asyncio.run_coroutine_threadsafe(proxy.open(), loop).result(_DONE_S)
+        yield proxies
+    finally:
+        for proxy in proxies.values():
+            asyncio.run_coroutine_threadsafe(proxy.close(), loop).result(_DONE_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 class Proxy:
-    """Carries connections to *port* on to *target_port* until it is closed. Use from one event loop."""
+    """Carries connections to *port* on to *target_port*. `open` and `close` it in *loop*; the rest from any thread."""
 
-    def __init__(self, name: str, port: int, target_port: int) -> None:
+    def __init__(self, name: str, port: int, target_port: int, loop: asyncio.AbstractEventLoop) -> None:
         self.name = name
         self.port = port
         self.delay_s = 0.0  #: each piece of data waits so long
         self._target_port = target_port
+        self._loop = loop
         self._server: asyncio.Server | None = None
         self._is_cut = False
         self._flows = asyncio.Event()
@@ -29,8 +56,8 @@ class Proxy:
         self._server = await asyncio.start_server(self._connected, LOOPBACK, self.port)
 
     async def close(self) -> None:
-        assert self._server is not None
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         tasks = list(self._carried)
         for task in tasks:
             task.cancel()
@@ -43,17 +70,20 @@ class Proxy:
 
     def reset(self) -> None:
         """End every connection this instant; what was under way in it is lost."""
-        for writers in self._carried.values():
-            for writer in writers:
-                writer.transport.abort()
+        self._loop.call_soon_threadsafe(self._abort)
 
     def silence(self) -> None:
         """Carry nothing from now on, with every connection open."""
-        self._flows.clear()
+        self._loop.call_soon_threadsafe(self._flows.clear)
 
     def heal(self) -> None:
         self._is_cut, self.delay_s = False, 0.0
-        self._flows.set()
+        self._loop.call_soon_threadsafe(self._flows.set)
+
+    def _abort(self) -> None:
+        for writers in self._carried.values():
+            for writer in writers:
+                writer.transport.abort()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

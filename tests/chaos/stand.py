@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from builders import put_register
 from chaos.actors import Actor
 from chaos.material import FIRST, SCENARIO, SIMULATED_H, Material, Trace
-from chaos.proxy import Proxy
+from chaos.proxy import Proxy, network
 from chaos.reader import Reader
 from chaos.schedule import API, BROKER, DATABASE, EDGES, INGESTORS, LINKS, PROCESSES, READER, STAGE, Division
 from fakes.disks import Disk, mount, unmount, why_no_small_disk
@@ -127,7 +127,8 @@ async def stand(
         await broker.start()
         resources.callback(broker.kill)
         targets = {BROKER: _port(broker.url), DATABASE: _port(url), API: ports.take(28_000)}
-        proxies = await _network(ports, targets, resources)
+        lines = {name: (ports.take(28_000), targets[name.partition("-")[2]]) for name in LINKS}
+        proxies = resources.enter_context(network(lines))
         urls = {name: _through(proxies[f"{name}-{DATABASE}"], url) for name in (*INGESTORS, STAGE, API)}
         own = _divided(division, material) | {API: {"STACKWATCH_HTTP_PORT": str(targets[API])}}
         actors = _cast(folder, material, proxies, urls, own)
@@ -153,15 +154,6 @@ def _small_disk(path: Path, size_mb: int, resources: ExitStack | AsyncExitStack)
     assert why is None, why
     resources.callback(unmount, path)
     return Disk(path)
-
-
-async def _network(ports: Ports, targets: Mapping[str, int], resources: AsyncExitStack) -> dict[str, Proxy]:
-    proxies: dict[str, Proxy] = {}
-    for name in LINKS:
-        proxies[name] = Proxy(name, ports.take(28_000), targets[name.partition("-")[2]])
-        await proxies[name].open()
-        resources.push_async_callback(proxies[name].close)
-    return proxies
 
 
 def _cast(

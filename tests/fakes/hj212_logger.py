@@ -29,7 +29,7 @@ from edge.hj212.times import qn
 
 MN: Final = "010000A8900016F000169DC0"
 PASSWORD: Final = "123456"
-AT_MS: Final = 1_795_161_600_000  # 2026-11-20T08:00:00+08:00
+AT_MS: Final = 1_795_161_600_000  # 2026-11-20T16:00:00+08:00
 HOUR_MS: Final = 3_600_000
 NOISE: Final = (b"\x00\x00", b"garbage##12", b"\r\n", b"&&&&ZZZZ", bytes(range(128, 160)))
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
+from pymodbus import FramerType
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
@@ -26,6 +27,7 @@ class Device:
         self.bits = dict(bits or {})
         self.refuse: dict[int, ExcCodes] = {}  # by first address of a request
         self.delay_s = 0.0
+        self.delay_at_s: dict[int, float] = {}  # by first address of a request
         self.asked: list[tuple[int, int, int]] = []
         self.at_once = 0
         self.most_at_once = 0
@@ -36,7 +38,7 @@ class Device:
         self.asked.append((function, address, count))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
-        await asyncio.sleep(self.delay_s)
+        await asyncio.sleep(self.delay_at_s.get(address, self.delay_s))
         self.at_once -= 1
         if function in (3, 4):
             for at, word in self.holding.items():
@@ -51,13 +53,14 @@ class Device:
 
 
 @asynccontextmanager
-async def over_tcp(*devices: Device, port: int = 0) -> AsyncIterator[int]:
+async def over_tcp(*devices: Device, port: int = 0, rtu: bool = False) -> AsyncIterator[int]:
     """The port at which *devices* answer; others keep silent."""
     _quiet()
     server = ModbusTcpServer(
         [device.simulated() for device in devices],
+        framer=FramerType.RTU if rtu else FramerType.SOCKET,
         address=("127.0.0.1", port),
-        trace_packet=_only(devices, place_of_unit_id=6),
+        trace_packet=_only(devices, place_of_unit_id=0 if rtu else 6),
     )
     await server.serve_forever(background=True)
     try:

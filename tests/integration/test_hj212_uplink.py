@@ -57,7 +57,7 @@ def a_plan(platform: Platform, *, version: Version = Version.HJ_2017, key: bytes
         port=platform.port,
         manners=Manners(identity=identity, key=key, realtime_reply=True),
         stack="DA001",
-        terms=Terms(timeout_s=1, retries=1, realtime_interval_s=600),
+        terms=Terms(timeout_s=20, retries=1, realtime_interval_s=600),
         tick_s=0.02,
         first_retry_s=0.02,
     )
@@ -141,7 +141,7 @@ async def test_real_time_minutes_and_hours_reach_the_platform_and_what_it_confir
                 {"a00000-Min": "1.0", "a00000-Avg": "1.0", "a00000-Max": "1.0", "a00000-Flag": "N"},
             )
             assert platform.of("2011")[0].fields[1]["a21026-Rtd"] == "0.00"
-            await until(lambda: "; 0 wait; last confirmed 2026-" in uplink.state()["detail"])
+            await until(lambda: uplink.state()["waiting"] == 0 and uplink.state()["last_confirmed"] is not None)
             assert uplink.state()["ok"]
         found = [row for row in confirmed_in(outbox) if row[0] == 3600]
         assert found == [
@@ -187,6 +187,19 @@ async def test_a_packet_without_reply_goes_again_under_its_number(outbox: Outbox
         assert (len(platform.of("9015")) > 0) is (version is Version.HJ_2025)
 
 
+async def test_a_platform_that_does_not_hear_is_told_again_and_given_up_after_that(outbox: Outbox) -> None:
+    terms = Terms(timeout_s=1, retries=1, realtime_interval_s=600)
+    async with (
+        fed(outbox) as feed,
+        Platform(deaf=3).serving() as platform,
+        running(uplink := Uplink("up", a_plan(platform, terms=terms), rng=Random(1), clock_ms=Clock()), feed),
+    ):
+        await feed.put(minutes_of(1))
+        await until(lambda: len(platform.of("2011")) == 1)
+        assert platform.connections >= 2
+        assert uplink.state()["tolerated"]["sent_again"] >= 1
+
+
 async def test_what_was_made_while_the_platform_was_away_arrives_when_it_is_back_over_a_restart(outbox: Outbox) -> None:
     platform = Platform()
     await platform.open()
@@ -195,7 +208,7 @@ async def test_what_was_made_while_the_platform_was_away_arrives_when_it_is_back
         plan = a_plan(platform)
         async with running(uplink := Uplink("up", plan, rng=Random(1), clock_ms=Clock()), feed):
             await feed.put(minutes_of(90))
-            await until(lambda: " wait" in uplink.state()["detail"] and "; 0 wait" not in uplink.state()["detail"])
+            await until(lambda: uplink.state()["waiting"] > 0)
             assert not uplink.state()["ok"]
             assert "cannot be reached" in uplink.state()["detail"]
         async with running(Uplink("up", plan, rng=Random(1), clock_ms=Clock()), feed):
@@ -215,9 +228,9 @@ async def test_a_wrong_password_holds_everything_up_and_says_so(outbox: Outbox) 
     ):
         await feed.put(minutes_of(61))
         await until(lambda: platform.refused >= 3)
-        await until(lambda: "refused: PW_WRONG" in uplink.state()["detail"])
+        await until(lambda: "PW_WRONG" in uplink.state()["refused"])
         assert not uplink.state()["ok"]
-        assert "set_aside" not in uplink.state()["tolerated"]
+        assert uplink.state()["set_aside"] == 0
         assert PASSWORD not in str(uplink.state())
         platform.refuses = None
         await until(lambda: len(platform.of("2061")) == 1 and len(platform.of("2011")) == 7)
@@ -231,9 +244,9 @@ async def test_a_packet_that_is_refused_for_itself_is_set_aside_and_the_next_one
         running(uplink := Uplink("up", a_plan(platform), rng=Random(1), clock_ms=Clock()), feed),
     ):
         await feed.put(minutes_of(1))
-        await until(lambda: uplink.state()["tolerated"].get("set_aside") == 1)
+        await until(lambda: uplink.state()["set_aside"] == 1)
         assert platform.refused == 2  # it was tried again first
-        assert "refused: CRC_WRONG 2" in uplink.state()["detail"]
+        assert uplink.state()["refused"] == {"CRC_WRONG": 2}
         platform.refuses = None
         await feed.put(minutes_of(1, first=10))
         await until(lambda: len(platform.of("2011")) == 1)
@@ -269,7 +282,7 @@ async def test_a_platform_reads_and_sets_what_it_may(outbox: Outbox) -> None:
                 [("9011", "20261120080000005", 2)],
             ]
             (clock_told,) = platform.of("1011")
-            assert clock_told.fields == ({"SystemTime": "20261120080000"},)
+            assert clock_told.fields == ({"SystemTime": "20261120160000"},)
             await feed.put(minutes_of(3))  # now a real-time packet a minute
             await until(lambda: len(platform.of("2011")) == 3)
             assert uplink.state()["tolerated"]["request_REFUSED"] == 3
@@ -369,7 +382,7 @@ async def test_what_waits_is_bounded_and_the_least_worth_goes_first(outbox: Outb
         uplink = Uplink("up", a_plan(platform, most=10), rng=Random(1), clock_ms=Clock())
         async with running(uplink, feed):
             await feed.put(minutes_of(121))
-            await until(lambda: uplink.state()["tolerated"].get("dropped") == 13 + 12 + 2 - 10)
+            await until(lambda: uplink.state()["dropped"] == 13 + 12 + 2 - 10)
         with Backlog(memory_of(outbox.path, "up")) as backlog:
             assert backlog.waiting == 10
             first = backlog.next()

@@ -23,6 +23,7 @@ from edge.sources import Declared
 from edge.supervision import Supervisor
 from fakes.feeds import MemoryFeed
 from fakes.modbus_devices import Device, over_serial, over_tcp
+from fakes.peers import nonsense
 from fakes.polling import until
 from plant.broker import broker_address
 from plant.errors import Unavailable
@@ -132,6 +133,25 @@ async def test_what_a_device_refuses_is_null_with_the_flag_for_it_and_is_counted
     assert (row["so2"], row["co"], row["flag"], row["flags"]) == (312.0, None, "N", {"co": "B"})
 
 
+async def test_a_device_that_falls_silent_half_way_gives_what_it_gave_and_is_not_asked_for_the_rest(
+    tmp_path: Path,
+) -> None:
+    device, feed = Device(1, READING), MemoryFeed()
+    device.delay_at_s[20] = 0.5
+    group = '[[modbus.group]]\nstack = "DA001"\ninterval_s = 1\n'
+    group += "".join(
+        f'[[modbus.group.channel]]\nchannel = "{name}"\naddress = {at}\n'
+        for name, at in (("so2", 0), ("co", 20), ("no", 40))
+    )
+    async with over_tcp(device) as port:
+        source = a_source(tmp_path, at_port(port), group)
+        async with running(source, feed):
+            await until(lambda: len(feed.measurements) >= 1)
+    row = feed.measurements[0]
+    assert (row["so2"], row["co"], row["no"], row["flags"]) == (312.0, None, None, {"co": "B", "no": "B"})
+    assert 40 not in {address for _, address, _ in device.asked}
+
+
 async def test_a_code_for_no_value_is_null_and_counted(tmp_path: Path) -> None:
     device, feed = Device(1, {**READING, 1: 65_535}), MemoryFeed()
     async with over_tcp(device) as port:
@@ -196,6 +216,28 @@ async def test_a_server_that_is_away_and_comes_back_is_read_again_and_no_instant
             await until(lambda: len(feed.measurements) >= before + 2)
     instants = [row["sampled_at"] for row in feed.measurements]
     assert len(instants) == len(set(instants))
+
+
+async def test_a_gateway_that_passes_rtu_frames_through_is_read_too(tmp_path: Path) -> None:
+    feed = MemoryFeed()
+    async with over_tcp(Device(5, READING), rtu=True) as port:
+        source = a_source(tmp_path, at_port(port) + '\nframing = "rtu"', a_group(5, "DA001"))
+        async with running(source, feed):
+            await until(lambda: len(feed.measurements) >= 2)
+    assert {row["so2"] for row in feed.measurements} == {31.2}
+
+
+@pytest.mark.parametrize("framing", ["tcp", "rtu"])
+async def test_a_peer_that_talks_nonsense_is_a_device_that_is_away(tmp_path: Path, framing: str) -> None:
+    async with nonsense(Random(7)) as port:
+        source = a_source(tmp_path, f'{at_port(port)}\nframing = "{framing}"', a_group(1, "DA001"))
+        feed = MemoryFeed()
+        async with asyncio.timeout(60):
+            with pytest.raises(ExceptionGroup) as caught:
+                await source.run(feed)
+    _, others = caught.value.split(Unavailable)
+    assert others is None
+    assert feed.measurements == []
 
 
 async def test_several_devices_share_one_serial_line_one_request_at_a_time(tmp_path: Path) -> None:

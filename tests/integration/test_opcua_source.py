@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from edge.sources import Declared
 from edge.supervision import Supervisor
 from fakes.feeds import MemoryFeed
 from fakes.opcua_server import URI, a_plant
+from fakes.peers import a_wire, nonsense
 from fakes.polling import until
 from plant.broker import broker_address
 from plant.errors import Unavailable
@@ -56,7 +58,7 @@ def port() -> Iterator[int]:
 def a_source(folder: Path, port: int, group: str = GROUP, more: str = "") -> OpcuaSource:
     file = folder / "edge.toml"
     head = 'site = "s"\nedge = "e"\n[[opcua]]\nname = "dcs"\n'
-    beat = "publish_ms = 100\nsettle_s = 0.5\ntimeout_s = 2\n"
+    beat = "publish_ms = 100\nsettle_s = 0.5\n" + ("" if "timeout_s" in more else "timeout_s = 2\n")
     file.write_text(f'{head}url = "opc.tcp://127.0.0.1:{port}"\n{beat}{more}{group}', encoding="utf-8")
     (declared,) = read_agent_file(file).sources
     assert isinstance(declared.source, OpcuaSource)
@@ -137,6 +139,23 @@ async def test_a_server_that_went_away_is_subscribed_to_again_and_no_instant_com
     assert len(instants) == len(set(instants))
 
 
+async def test_a_server_that_falls_silent_without_closing_is_noticed_and_nothing_is_held_for_it(
+    tmp_path: Path, port: int
+) -> None:
+    feed = MemoryFeed()
+    async with a_plant(port, *NAMES), a_wire(port) as (wire, near):
+        source = a_source(tmp_path, near)
+        async with running(source, feed) as task:
+            await until(lambda: len(feed.measurements) >= 2)
+            wire.pulled = True
+            await asyncio.wait([task], timeout=30)
+            ended_ms = time.time_ns() // 1_000_000
+        error = task.exception()
+    assert isinstance(error, ExceptionGroup)
+    assert error.split(Unavailable)[1] is None
+    assert feed.measurements[-1]["sampled_at"] < ended_ms
+
+
 async def test_a_node_that_the_server_does_not_have_is_named_and_the_others_go_on(tmp_path: Path, port: int) -> None:
     feed = MemoryFeed()
     group = GROUP.replace("ns=2;s=SO2", "ns=2;s=GONE")
@@ -152,6 +171,14 @@ async def test_a_node_that_the_server_does_not_have_is_named_and_the_others_go_o
 async def test_a_server_that_is_not_there_is_a_device_that_is_away(tmp_path: Path, port: int) -> None:
     with pytest.raises(Unavailable, match="opc"):
         await a_source(tmp_path, port).run(MemoryFeed())
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_peer_that_talks_nonsense_is_a_device_that_is_away(tmp_path: Path, seed: int) -> None:
+    async with nonsense(Random(seed)) as port:
+        source = a_source(tmp_path, port, more="timeout_s = 0.5\n")
+        with pytest.raises(Unavailable):
+            await source.run(MemoryFeed())
 
 
 async def test_a_password_and_a_certificate_open_a_server_that_wants_both_and_nothing_else_does(

@@ -38,6 +38,8 @@ async def test_time_series_are_hypertables_and_what_the_licence_has_is_used(data
             ("hour_mean",),
             ("hour_verdict",),
             ("measurement",),
+            ("reported_mean",),
+            ("signal",),
         ]
         spans = await pipe.rows(
             "SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions ORDER BY 1"
@@ -46,6 +48,8 @@ async def test_time_series_are_hypertables_and_what_the_licence_has_is_used(data
             ("hour_mean", timedelta(days=7)),
             ("hour_verdict", timedelta(days=7)),
             ("measurement", timedelta(days=1)),
+            ("reported_mean", timedelta(days=7)),
+            ("signal", timedelta(days=1)),
         ]
         applied = {name for (name,) in await pipe.rows("SELECT name FROM schema_migration")}
         expected = {m.name for m in migrations() if community or m.condition != "timescale-community"}

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from typing import get_args
 
 from api.routes.pages import FILES
+from api.schemas.reconciliation import Cause
+from edge.sources import KINDS
+from edge.status_words import WORDS
 from store.alerts import SEVERITIES, STATES
 
 
@@ -25,14 +29,30 @@ def test_every_word_is_there_in_both_languages() -> None:
 
 def test_every_word_that_the_page_names_is_in_the_list() -> None:
     named = set(re.findall(r'data-word="(\w+)"', text_of("index.html")))
-    for name in ("app.js", "view.js"):
+    for name in FILES:
         named |= set(re.findall(r'\bword\("(\w+)"', text_of(name)))
-    assert len(named) > 40
+    assert len(named) > 60
     assert named <= words_of("en")
 
 
 def test_states_and_severities_have_words() -> None:
     assert {*STATES, *SEVERITIES} <= words_of("en")
+
+
+def test_kinds_of_source_their_figures_and_causes_of_differences_have_words() -> None:
+    english = words_of("en")
+    assert {f"kind_{kind.replace('.', '_')}" for kind in KINDS} <= english
+    assert {name for name in WORDS["en"] if name.startswith("figure_")} <= english
+    assert {f"cause_{cause}" for cause in get_args(Cause)} <= english
+
+
+def test_every_file_of_the_page_is_served_and_imports_only_what_is() -> None:
+    there = {
+        entry.name for entry in resources.files("api.pages").iterdir() if entry.name.endswith((".js", ".css", ".html"))
+    }
+    assert there == set(FILES)
+    for name in FILES:
+        assert set(re.findall(r'^import .* from "\./(.+)";$', text_of(name), re.M)) <= there
 
 
 def test_the_page_runs_nothing_inline_and_sets_no_markup() -> None:

@@ -91,7 +91,7 @@ def test_a_number_that_no_table_names_says_what_is_written_for_that() -> None:
 def test_a_flag_that_takes_the_value_out_goes_before_over_range() -> None:
     claims = Claims()
     claims.add((), ["T", "C", "N"])
-    assert claims.flag(PRECEDENCE) == "C"
+    assert claims.of_row(PRECEDENCE) == "C"
 
 
 def test_of_two_states_the_one_that_excludes_least_counts() -> None:
@@ -142,6 +142,15 @@ def test_a_value_whose_status_could_not_be_read_is_kept_with_the_flag_that_says_
     assert counts == {"status_unread": 1}
 
 
+def test_what_is_above_the_measuring_range_keeps_its_value_as_a_lower_bound() -> None:
+    point = Point(name="so2", address="so2", scaling=Scaling(scale=Decimal("0.1"), range_end=Decimal(4_000)))
+    at_the_end, above = (
+        rows_of(a_group(point), AT_MS, {"so2": Heard(raw)}, Counter()).measurements[0] for raw in (4_000, 4_001)
+    )
+    assert (at_the_end["so2"], "flags" in at_the_end) == (400.0, False)
+    assert (above["so2"], above["flags"]) == (400.1, {"so2": "T"})
+
+
 def test_a_status_of_one_channel_leaves_the_others_alone_and_a_state_holds_for_the_row() -> None:
     statuses = (
         Status("a", StatusWord(of=("so2",), bits={0: "C"})),
@@ -165,6 +174,18 @@ def test_signals_are_rows_of_their_own_and_one_that_was_not_read_is_missing() ->
     rows = rows_of(group, AT_MS, {"fan_current": Heard(80)}, Counter())
     assert rows.measurements == ()
     assert rows.signals == ({"sampled_at": AT_MS, "signal": "fan_current", "value": 80.0, "unit": "S1", "flag": "N"},)
+
+
+def test_a_status_of_the_row_says_nothing_of_a_signal_and_one_that_names_it_does() -> None:
+    statuses = (
+        Status("row", StatusWord(bits={0: "C"})),
+        Status("own", StatusWord(of=("load",), bits={0: "D"})),
+    )
+    points = (a_point("so2"), a_point("load", signal=True), a_point("fan", signal=True))
+    heard = {name: Heard(1) for name in ("so2", "load", "fan", "row", "own")}
+    rows = rows_of(a_group(*points, statuses=statuses), AT_MS, heard, Counter())
+    assert rows.measurements[0]["flag"] == "C"
+    assert [row["flag"] for row in rows.signals] == ["D", "N"]
 
 
 # -- instants ------------------------------------------------------------------------------------------------------

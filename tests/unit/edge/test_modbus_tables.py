@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -196,3 +198,40 @@ def test_one_register_may_serve_two_purposes(tmp_path: Path) -> None:
     text = LINE + GROUP + SO2.replace("float32", "uint16")
     text += '[[modbus.group.status]]\naddress = 0\nbits = { 15 = "D" }\n'
     assert [request.count for request in source_of(tmp_path, text).plan.polls[0].requests] == [1]
+
+
+@pytest.mark.parametrize(("kind", "library"), [("modbus", "pymodbus"), ("opcua", "asyncua")])
+def test_a_library_that_is_not_there_is_a_fault_that_names_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, library: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(f"edge.{kind}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    assert f"pip install 'stackwatch[{kind}]'" in faults_of(tmp_path, f"[[{kind}]]\n")[f"{kind}[0]"]
+
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "examples"
+PAGE = EXAMPLES.parent / "fieldbus.md"
+
+
+def test_the_example_in_the_manual_is_a_plan(tmp_path: Path) -> None:
+    example = (EXAMPLES / "modbus.toml").read_text(encoding="utf-8")
+    (tmp_path / "dust-meter.toml").write_text('[[channel]]\nchannel = "pm"\naddress = 1\n', encoding="utf-8")
+    body, _, commented = example.partition("# [[modbus]]")
+    lines = [line.removeprefix("#").removeprefix(" ") for line in f"# [[modbus]]{commented}".splitlines()]
+    (tmp_path / "edge.toml").write_text(body + "\n".join(lines), encoding="utf-8")
+    plan = read_agent_file(tmp_path / "edge.toml")
+    assert [declared.source.name for declared in plan.sources] == ["analysers", "line-2"]
+
+
+def test_each_key_of_the_tables_stands_in_the_manual() -> None:
+    root = EXAMPLES.parents[1] / "edge"
+    files = [*sorted((root / "fieldbus").glob("*.py")), root / "modbus" / "tables.py", root / "opcua" / "tables.py"]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    methods = r"text|identifier|one_of|number|maybe_number|exact|whole|boolean|texts|table|tables|raw"
+    keys = set(re.findall(rf"\.(?:{methods})\(\"(\w+)\"", text))
+    keys |= set(re.findall(r"_(?:words|numbers|name|file)\(\w+, (?:context, )?\"(\w+)\"", text))
+    codes = re.findall(r"`([^`]+)`", PAGE.read_text(encoding="utf-8"))
+    named = {word for code in codes for word in re.findall(r"\w+", code)}
+    assert {"scale", "mask", "certificate", "not_available", "hold_s"} <= keys
+    assert keys - named == set()

@@ -125,8 +125,10 @@ def test_without_a_source_time_the_servers_counts_and_without_any_ours_and_it_is
 @pytest.mark.parametrize(
     ("value", "raw"), [(3, 3.0), (2.5, 2.5), (True, 1.0), ("3", None), ([1.0, 2.0], None), (None, None)]
 )
-def test_only_a_number_is_a_number(value: Any, raw: float | None) -> None:
-    assert told_of(a_value(value), "edge", AT_MS, Counter()).heard == Heard(raw)
+def test_only_a_number_is_a_number_and_what_is_none_is_counted(value: Any, raw: float | None) -> None:
+    counts: Counter[str] = Counter()
+    assert told_of(a_value(value), "edge", AT_MS, counts).heard == Heard(raw)
+    assert counts["not_a_number"] == (raw is None)
 
 
 def test_a_bad_value_is_none_and_an_overflow_is_counted() -> None:

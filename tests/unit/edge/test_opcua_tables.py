@@ -116,3 +116,8 @@ def test_certificates_and_a_password_come_from_files_and_their_change_makes_the_
 def test_each_fault_is_named_with_the_path_of_its_key(tmp_path: Path, text: str, path: str, words: str) -> None:
     faults = faults_of(tmp_path, text)
     assert words in faults[path], faults
+
+
+def test_the_example_in_the_manual_is_a_plan() -> None:
+    example = Path(__file__).resolve().parents[3] / "docs" / "examples" / "opcua.toml"
+    assert [declared.source.name for declared in read_agent_file(example).sources] == ["dcs"]
