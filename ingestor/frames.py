@@ -7,7 +7,7 @@ rows are told the same. A frame in which nothing is wrong never meets Python row
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -26,12 +26,14 @@ from plant.merging import NEVER
 from plant.periods import Instants
 
 _Number = Annotated[float, Strict(), AllowInfNan(False)] | None
-_NUMBERS: Final = TypeAdapter(list[_Number]).validator
-_TABLE: Final = TypeAdapter(list[list[_Number]]).validator
+_NUMBERS: Final = TypeAdapter(list[_Number])
+_TABLE: Final = TypeAdapter(list[list[_Number]])
 _LETTERS: Final[Mapping[str | None, int]] = {letter: ord(letter) for letter in FLAGS}
 _ROW_LETTERS: Final[Mapping[str | None, int]] = {None: ord("N"), **_LETTERS}
 _OWN_LETTERS: Final[Mapping[str | None, int]] = {None: 0, **_LETTERS}
 _OWN_COLUMN: Final = frozenset(CHANNELS)
+_HEAD: Final = frozenset(HEAD)
+_ROW_KEYS: Final = frozenset(ROW_KEYS)
 _USUAL: Final = frozenset({*CHANNELS, *HEAD, *ROW_KEYS})
 
 Numbers = list[float | None]
@@ -61,7 +63,7 @@ class Frame:
         return row
 
 
-def frame_of(document: Mapping[str, Any], row_keys: Sequence[str] = ROW_KEYS) -> Frame:
+def frame_of(document: Mapping[str, Any], row_keys: Collection[str] = _ROW_KEYS) -> Frame:
     """The columns of *document*.
 
     Raises
@@ -85,14 +87,14 @@ def frame_of(document: Mapping[str, Any], row_keys: Sequence[str] = ROW_KEYS) ->
         if key == "flags" and key in row_keys:
             flags = _checked_flags(value, n_rows)
         elif isinstance(value, list):
-            if key in HEAD:
+            if key in _HEAD:
                 raise Undecodable(f"{key} is one value for the frame, not a list")
             if len(value) != n_rows:
                 raise Undecodable(f"lists of unequal length: sampled_at has {n_rows} entries, {key} has {len(value)}")
             (lists if key in row_keys else channels)[key] = value
         elif key in row_keys and key != "sent_at":
             constants[key] = value
-        elif key not in HEAD:
+        elif key not in _HEAD:
             raise Undecodable(f"{key} of a frame must be a list with an entry for each row")
     return Frame(n_rows, lists, constants, channels, flags)
 

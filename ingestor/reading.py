@@ -17,7 +17,6 @@ from plant import topics
 from plant.errors import Undecodable
 from plant.periods import micros
 
-
 _speaker_of: Final = lru_cache(maxsize=65_536)(topics.parse)  # few topics, each again and again
 
 

@@ -205,7 +205,9 @@ def _counted(batch_id: Instants, at: Instants, fates: arriving.Fates) -> list[tu
     span = int(hour.max()) + 1
     groups, first, group = np.unique(place * span + hour, return_index=True, return_inverse=True)
     counts = np.bincount(group * 3 + fates, minlength=3 * groups.size).reshape(-1, 3)
-    keys = [(int(batch_id[index]), instant(int(hour[index]) * HOUR)) for index in first]
+    hours_of = hour[first].tolist()
+    starts = {number: instant(number * HOUR) for number in set(hours_of)}
+    keys = [(of, starts[number]) for of, number in zip(batch_id[first].tolist(), hours_of, strict=True)]
     return list(zip(keys, counts.tolist(), strict=True))
 
 

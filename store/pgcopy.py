@@ -109,18 +109,17 @@ def _fixed_part(columns: Sequence[Fixed | Coded], n_fields: int, rows: slice) ->
         layout += [(f"length{place}", ">i4"), (f"value{place}", part.dtype)]
     table = np.empty(n_rows, dtype=np.dtype(layout))
     table["fields"] = n_fields
-    kept = np.ones((n_rows, table.dtype.itemsize), dtype=bool)
-    offset = 2
     for place, part in enumerate(parts):
-        offset += _WORD
         table[f"length{place}"] = part.lengths
         table[f"value{place}"] = part.values
-        if part.kept is not None:
-            kept[:, offset : offset + part.width] = part.kept
-        offset += part.width
     cells = table.view(np.uint8).reshape(n_rows, -1)
     if all(part.kept is None for part in parts):
         return cells.reshape(-1), np.full(n_rows, table.dtype.itemsize)
+    kept = np.ones(cells.shape, dtype=bool)
+    for place, part in enumerate(parts):
+        if part.kept is not None:
+            offset = table.dtype.fields[f"value{place}"][1]
+            kept[:, offset : offset + part.width] = part.kept
     return cells[kept], kept.sum(axis=1)
 
 

@@ -169,7 +169,7 @@ async function loadSites() {
   const page = await ask("/v1/sites?limit=100");
   for (const site of page.items) known.status.set(site.code, await statusOf(site));
   known.sites = page.items.sort((a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state));
-  draw("sites", "alerts", "cases");
+  draw("sites", "alerts", "cases", "books");
 }
 
 /** The operator's view of a site; of the public's, the stacks alone. */

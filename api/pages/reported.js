@@ -64,7 +64,7 @@ function tableView(site, stack, lines) {
   const all = (line) => lines.filter((other) => other.channel === line.channel && other.value === line.value).length;
   const titles = ["pollutant", "ours", ...shown, "difference", "cause"];
   return h("div.wide.long", { tabindex: "0", role: "group", "aria-label": word("reported_hours"), "data-keep": `reported-rows-${site.code}-${stack.code}` },
-    h("table.reported.narrow", {},
+    h("table.reported", {},
       h("thead", {}, h("tr", {}, titles.map((title) => h("th", { scope: "col" }, word(title))))),
       hoursOf(lines).map(([start, own]) => h("tbody", {},
         h("tr.hour", {}, h("th", { scope: "rowgroup", colspan: titles.length }, time(start, site.timezone))),

@@ -146,7 +146,7 @@ export function booksCard(site, lines, missing) {
     h("div.row", {}, h("h3", {}, site?.shown ?? lines[0].site),
       missing ? h("span.end", {}, pill(word("missing_rows", { n: number(missing.missing), all: number(missing.expected) }),
         missing.missing ? "warn" : "good")) : null),
-    h("div.wide", { tabindex: "0", role: "group", "aria-label": word("books") }, h("table.counts.narrow", {},
+    h("div.wide", { tabindex: "0", role: "group", "aria-label": word("books") }, h("table.counts", {},
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, word("edge")), FATES.map((fate) => h("th", { scope: "col" }, word(fate))))),
       h("tbody", {}, edges.map((edge) => h("tr", {}, h("th", { scope: "row" }, edge), FATES.map((fate) => {
         const rows = sum(edge, fate);

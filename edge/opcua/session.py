@@ -6,6 +6,8 @@ source opens a new session.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -32,6 +34,7 @@ _SESSION_MS: Final = 60_000  # a session that we lost is the server's for so lon
 _LIFETIME_S: Final = 60.0  # of a subscription without us
 _KEEP_ALIVE_S: Final = 10.0  # the server speaks at least so often
 _PER_PUBLISH: Final = 10_000
+_LEAVE_S: Final = 5.0
 
 
 class Session:
@@ -76,11 +79,10 @@ async def open_session(plan: OpcuaPlan) -> AsyncIterator[Session]:
     client = Client(plan.url, timeout=plan.timeout_s, watchdog_intervall=plan.timeout_s)
     client.name = "stackwatch"
     client.session_timeout = _SESSION_MS
-    with _unavailable(plan):
-        await _identify(client, plan)
-        await client.connect()
     try:
         with _unavailable(plan):
+            await _identify(client, plan)
+            await client.connect()
             subscription = await client.create_subscription(
                 _parameters(plan), queue_maxsize=2 * _PER_PUBLISH + len(plan.nodes)
             )
@@ -88,7 +90,20 @@ async def open_session(plan: OpcuaPlan) -> AsyncIterator[Session]:
             await session.watch(client)
         yield session
     finally:
-        await client.disconnect()
+        await _leave(client)
+
+
+async def _leave(client: Client) -> None:
+    """Say goodbye, but not for long: a server that fell silent does not answer it, and its socket must not stay."""
+    protocol = client.uaclient.protocol
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_S):
+                await client.disconnect()
+    finally:
+        client.disconnect_socket()
+        if protocol is not None and protocol.transport is not None:  # after a loss the library leaves it open
+            protocol.transport.close()
 
 
 def told_of(value: ua.DataValue, time: str, now_ms: int, tolerated: Counter[str]) -> Told:

@@ -12,7 +12,7 @@ from chaos.run import run
 from chaos.schedule import PROFILES
 from chaos.stand import ground
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
 _PLANS: Final = (
     Plan(seed=1, profile="everything", broker="nats"),

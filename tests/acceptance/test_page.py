@@ -143,8 +143,8 @@ def test_the_operator_sees_what_edges_say_and_reported_hours_beside_ours(system:
         page.until_shown("1 of 2 edges offline")
         for words in (
             "online e1 since 20",
-            "3 frames wait for a receipt",
-            "7 rows dropped",
+            "frames without a receipt: 3",
+            "rows dropped, its outbox was full: 7",
             "agent file refused, the one before is in use: modbus[0].port: is required",
             "does not work analyser Modbus restarts: 4",
             "works bureau HJ 212, to a platform",

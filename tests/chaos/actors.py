@@ -23,7 +23,7 @@ from stackwatch.local.logfiles import tail
 from stackwatch.local.processes import Child, Command, spawn
 
 TREE: Final = Path(__file__).resolve().parents[2]
-_INSIDE: Final = Path(__file__).resolve().parent / "inside"  #: what Python imports first in each of them
+INSIDE: Final = Path(__file__).resolve().parent / "inside"  #: what Python imports first in each of them
 _PAUSE_S: Final = 0.3
 _POLL_S: Final = 0.05
 _GONE_S: Final = 20.0
@@ -52,7 +52,7 @@ class Actor:
                 **inherited,
                 **environ,
                 **self.clock.environ(),
-                "PYTHONPATH": os.pathsep.join(map(str, (_INSIDE, TREE))),
+                "PYTHONPATH": os.pathsep.join(map(str, (INSIDE, TREE))),
             },
         )
 
@@ -87,7 +87,7 @@ class Actor:
 
     def tell_where_it_stands(self) -> None:
         """Into its log: each thread and task. A process that has only begun would end of it, and is left alone."""
-        if self.pid is not None and _catches(self.pid, signal.SIGUSR2):
+        if self.pid is not None and catches(self.pid, signal.SIGUSR2):
             self._send(signal.SIGUSR2)
 
     async def keep(self) -> None:
@@ -119,7 +119,7 @@ class Actor:
                 os.kill(self.pid, number)
 
 
-def _catches(pid: int, number: signal.Signals) -> bool:
+def catches(pid: int, number: signal.Signals) -> bool:
     """Whether the process has a handler for that signal."""
     with suppress(OSError):
         caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.MULTILINE)

@@ -1,7 +1,7 @@
 """What is written down while a run goes on, for the day on which it fails: kept with the logs, else forgotten.
 
-Where our own event loop was held up, in which the network of the test lives; and, of a system that takes long to come
-to rest, where each of its threads, tasks and statements stands.
+When our own event loop was held up, as everything is on a machine that is too busy; and, of a system that takes long
+to come to rest, where each of its threads, tasks and statements stands.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from store.pool import connect
 
 HELD_UP_S: Final = 1.0
 _STEP_S: Final = 0.2
+_FRAMES: Final = 8
 _ACTIVITY: Final = """
 SELECT pid, application_name, state, now() - xact_start AS transaction, now() - state_change AS unchanged,
        wait_event_type, wait_event, pg_blocking_pids(pid) AS behind, left(regexp_replace(query, '\\s+', ' ', 'g'), 160)
@@ -34,15 +35,16 @@ FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_p
 
 
 @asynccontextmanager
-async def held_up(log: Path) -> AsyncIterator[None]:
-    """Note in *log* whenever this event loop does not run for a second or more, and where it stood then."""
+async def held_up(log: Path) -> AsyncIterator[list[float]]:
+    """Note in *log* whenever this event loop does not run for a second or more, and where it stood. How long [s]."""
+    found: list[float] = []
     seen = [time.monotonic()]
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(log, seen, ended, threading.get_ident()), name="loop watch")
+    watcher = threading.Thread(target=_watch, args=(log, seen, ended, threading.get_ident(), found), name="loop watch")
     watcher.start()
     task = asyncio.create_task(_live(seen), name="loop watch")
     try:
-        yield
+        yield found
     finally:
         task.cancel()
         ended.set()
@@ -55,18 +57,17 @@ async def _live(seen: list[float]) -> None:
         await asyncio.sleep(_STEP_S)
 
 
-def _watch(log: Path, seen: list[float], ended: threading.Event, thread: int) -> None:
-    told = 0.0  # of which standstill
+def _watch(log: Path, seen: list[float], ended: threading.Event, thread: int, found: list[float]) -> None:
     while not ended.wait(_STEP_S):
         since = seen[0]
-        if time.monotonic() - since < HELD_UP_S or told == since:
+        if time.monotonic() - since < HELD_UP_S:
             continue
         frame = sys._current_frames().get(thread)
-        told = since
-        note(log, ["the loop of the test does not run:", *(traceback.format_stack(frame) if frame else ())])
+        note(log, ["the loop of the test does not run:", *(traceback.format_stack(frame)[-_FRAMES:] if frame else ())])
         while seen[0] == since and not ended.wait(_STEP_S):
             pass
-        note(log, [f"it stood still for {time.monotonic() - since:.1f} s, with a load of {os.getloadavg()[0]:.0f}"])
+        found.append(time.monotonic() - since)
+        note(log, [f"it stood still for {found[-1]:.1f} s, with a load of {os.getloadavg()[0]:.0f}"])
 
 
 def note(log: Path, lines: Iterable[str]) -> None:

@@ -57,6 +57,8 @@ class Report:
     done: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     seconds: float = 0.0
+    rest_s: float = 0.0  #: from the last fault until the system had come to rest
+    held_up_s: list[float] = field(default_factory=list)  #: how long the test itself could not run, each time
     faults: list[str] = field(default_factory=list)  #: what does not hold; none: it passed
 
     def line(self) -> str:
@@ -64,7 +66,8 @@ class Report:
         word = "FAILED" if self.faults else "passed"
         return (
             f"seed {self.plan.seed} {word}: {self.rows} rows over {self.plan.broker_kind()} ({self.plan.division()}),"
-            f" {sum(self.done.values())} faults ({kinds}; {self.repeated} frames said again), {self.seconds:.0f} s"
+            f" {sum(self.done.values())} faults ({kinds}; {self.repeated} frames said again), {self.seconds:.0f} s,"
+            f" {self.rest_s:.0f} s of them to come to rest"
             + (f"; left out: {', '.join(self.left_out)}" if self.left_out else "")
         )
 
@@ -72,4 +75,7 @@ class Report:
         """All of it, for a failure."""
         plan = "\n".join(f"  {fault}" for fault in self.schedule)
         faults = "\n".join(f"- {fault}" for fault in self.faults)
+        if self.held_up_s:
+            times, longest = len(self.held_up_s), max(self.held_up_s)
+            faults += f"\nThe machine: {times} times the test did not run for a second, once for {longest:.0f} s."
         return f"{self.line()}\nAgain: {self.plan.command()}\nThe schedule:\n{plan}\nWhat does not hold:\n{faults}"

@@ -28,16 +28,24 @@ class Wire:
 
     def __init__(self, to: int) -> None:
         self.pulled = False
+        self.held = 0  # connections that the near end has not closed
         self._to = to
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        self.held += 1
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._one_way(reader, far_writer), name="there")
+                tasks.create_task(self._there(reader, far_writer), name="there")
                 tasks.create_task(self._one_way(far_reader, writer), name="back")
         finally:
             far_writer.close()
+
+    async def _there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await self._one_way(reader, writer)
+        finally:
+            self.held -= 1
 
     async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
