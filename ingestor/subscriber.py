@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ingestor.broker_client import BrokerClient
 from ingestor.intake import Incoming, OwedReceipt
 from ingestor.sharing import note_filters, share_of
 from plant import topics
@@ -40,7 +40,6 @@ BLOCKED_WAIT_S: Final = 0.5
 FULL_WINDOW: Final = 2_000  #: unacknowledged messages we ask for; a broker may allow fewer
 ASK_AGAIN_S: Final = 5.0
 FILTERS_AT_ONCE: Final = 100  #: in one packet of a subscription
-_PUBACK: Final = struct.Struct("!BBH")  #: MQTT 3.1.1, 3.4; in MQTT 5 too where all is well
 _NO_MQTT_5: Final = "Unsupported protocol version"
 _TAKEN_OVER: Final = 0x8E
 
@@ -151,8 +150,8 @@ class Subscriber:
         self._node = 0
         self._client = self._new_client(self._address)
 
-    def _new_client(self, address: BrokerAddress) -> mqtt.Client:
-        client = mqtt.Client(
+    def _new_client(self, address: BrokerAddress) -> BrokerClient:
+        client = BrokerClient(
             CallbackAPIVersion.VERSION2,
             client_id=f"stackwatch-{self._settings.ingestor_id}",
             # The broker keeps what comes while we are away. MQTT 5 says how long when it connects.
@@ -217,10 +216,7 @@ class Subscriber:
         acknowledged, comes again, and is found to be committed.
         """
         self._inbox.let_go(deliveries)
-        packets = [_PUBACK.pack(mqtt.PUBACK, 2, d.mid) for d in deliveries if d.connection == self._connection]
-        if packets:
-            # What `Client.ack` does, for all of them at once: else each wakes the thread and is written by itself.
-            self._client._packet_queue(mqtt.PUBACK, b"".join(packets), 0, 1)
+        self._client.acknowledge(d.mid for d in deliveries if d.connection == self._connection)
 
     def publish_receipts(self, owed: Sequence[OwedReceipt]) -> None:
         """Publish retained receipts; one that is lost is overtaken by the next, or asked for by sending again."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge.hj212.backlog import Backlog, Waiting
@@ -45,7 +45,7 @@ class Manners:
     """How a platform wants to be spoken to."""
 
     identity: Identity
-    key: bytes | None
+    key: bytes | None = field(repr=False)
     realtime_reply: bool  #: it confirms real-time data too
 
 

@@ -97,15 +97,15 @@ class Uplink:
 
     async def run(self, feed: Feed) -> None:
         path = memory_of(feed.publisher.outbox.path, self.name)
-        with await asyncio.to_thread(Backlog, path, most=self._plan.most) as backlog:
-            await asyncio.to_thread(self._resume, backlog)
-            end_tap = feed.listen(self._tap)
-            try:
+        end_tap = feed.listen(self._tap)  # first of all: other sources begin at the same time
+        try:
+            with await asyncio.to_thread(Backlog, path, most=self._plan.most) as backlog:
+                await asyncio.to_thread(self._resume, backlog)
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._compose(backlog), name=f"hj212 composes {self.name}")
                     tasks.create_task(self._keep_sending(backlog, feed), name=f"hj212 sends {self.name}")
-            finally:
-                end_tap()
+        finally:
+            end_tap()
 
     def state(self) -> Mapping[str, Any]:
         notes = self._notes

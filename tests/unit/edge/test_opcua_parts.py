@@ -278,5 +278,5 @@ def test_no_function_that_writes_to_a_node_is_used() -> None:
         text = file.read_text(encoding="utf-8")
         assert not re.search(r"\b(write_|set_value|set_writable|call_method|set_attribute)", text), file.name
         used |= set(re.findall(r"\bclient\.([a-z_]+)\(", text))
-    reading = {"connect", "disconnect", "create_subscription", "get_namespace_index"}
+    reading = {"connect", "disconnect", "disconnect_socket", "create_subscription", "get_namespace_index"}
     assert used == reading | {"set_security", "set_user", "set_password"}
