@@ -12,6 +12,7 @@ keys that nobody asked for are named by the caller.
 from __future__ import annotations
 
 import importlib
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """A source and what it was made from: equal `made_from`, equal source."""
+    """A source and a digest of what it was made from: equal `made_from`, equal source."""
 
     source: Source
     made_from: str
@@ -167,6 +168,7 @@ def read_sources(top: Reader, *, site: str, beside: Path) -> list[Declared]:
         if source is not None:
             files = sorted((str(path), stamp) for path, stamp in context.files.items())
             made_from = json.dumps([kind, site, context.name, raw, files], sort_keys=True, default=str)
+            made_from = hashlib.sha256(made_from.encode()).hexdigest()  # passwords stand in tables
             declared.append(Declared(source, made_from, context.files))
     return declared
 

@@ -26,6 +26,7 @@ MOST_HISTORY_MS: Final = 366 * DAY_MS
 REALTIME_INTERVALS_S: Final = (30, 3600)
 _VERSIONS: Final = {"2005": Version.HJT_2005, "2017": Version.HJ_2017, "2025": Version.HJ_2025}
 _OURS: Final = "STACKWATCH_"
+_UNREAD: Final = "?"  # stands for a secret whose fault is noted already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def read_key(table: Reader, context: Context) -> bytes | None:
         table.fault("key", "does not belong into this file: write key_file or key_env")
         return None
     digits = _secret(table, context, "key")
-    if digits is None:
+    if digits is None or digits == _UNREAD:
         return None
     try:
         key = bytes.fromhex(digits)
@@ -140,9 +141,12 @@ def _secret(table: Reader, context: Context, name: str) -> str | None:
         return value
     try:
         text = context.file(value).read_text(encoding="utf-8") if keys[0].endswith("_file") else _variable(value)
-    except (OSError, ValueError, KeyError) as error:
+    except KeyError:
+        table.fault(keys[0], f"{value!r} cannot be read: there is no such variable")
+        return _UNREAD
+    except (OSError, ValueError) as error:
         table.fault(keys[0], f"{value!r} cannot be read: {type(error).__name__}")
-        return None
+        return _UNREAD
     return text.strip()
 
 

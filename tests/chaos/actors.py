@@ -26,7 +26,7 @@ TREE: Final = Path(__file__).resolve().parents[2]
 INSIDE: Final = Path(__file__).resolve().parent / "inside"  #: what Python imports first in each of them
 _PAUSE_S: Final = 0.3
 _POLL_S: Final = 0.05
-_GONE_S: Final = 20.0
+_GONE_S: Final = 60.0
 
 
 class Actor:

@@ -23,7 +23,7 @@ from fakes.disks import Disk
 from services.offers import NotToBeHad
 
 _REFILL_S: Final = 0.2
-_SERVER_BACK_S: Final = 60.0
+_SERVER_BACK_S: Final = 120.0
 
 
 @dataclass

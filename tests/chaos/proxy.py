@@ -15,7 +15,7 @@ from typing import Final
 from stackwatch.local.ports import LOOPBACK
 
 _CHUNK: Final = 1 << 16
-_DONE_S: Final = 30.0
+_DONE_S: Final = 60.0
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from store.migrate import migrate
 from store.pool import Connection, connect
 from store.scope import EVERYWHERE
 
-STARTED_S: Final = 120.0
+STARTED_S: Final = 240.0
 STILL_S: Final = 150.0  #: without any change, and a system that has not come to rest never will
 REST_S: Final = 420.0  #: for a system that changes all the time
 _POLL_S: Final = 0.2

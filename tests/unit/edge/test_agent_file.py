@@ -321,7 +321,12 @@ def test_what_the_example_has_commented_out_is_right_too(tmp_path: Path) -> None
     (tmp_path / "tell-the-shift").write_text("#!/bin/sh\n")
     (tmp_path / "tell-the-shift").chmod(0o755)
     plan = read_agent_file(an_agent(tmp_path, text))
-    assert [declared.source.name for declared in plan.sources] == ["last-year", "works"]
+    assert [declared.source.name for declared in plan.sources] == [
+        "last-year",
+        "works",
+        "hj212-listen-1",
+        "hj212-uplink-1",
+    ]
     assert plan.hook is not None
 
 
