@@ -11,8 +11,8 @@ keys that nobody asked for are named by the caller.
 
 from __future__ import annotations
 
-import importlib
 import hashlib
+import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
