@@ -79,7 +79,7 @@ class Quarantined:
     received_at: datetime
 
 
-# Arrays are sent in binary (%b): psycopg writes times and digests as text fifty times as slowly.
+# Arrays are sent in binary (%b): as text psycopg looks at each element with regular expressions.
 # A frame that comes again is counted and stored once. One order for every ingestor, so that two that got the same
 # frames never wait in a circle; every row that goes in comes out, in that order.
 _PUT_BATCHES: Final[LiteralString] = """
