@@ -28,6 +28,7 @@ from stackwatch.local.ports import Ports
 
 _DATABASE: Final = "STACKWATCH_TEST_DATABASE_URL"
 _BROKERS: Final = ("STACKWATCH_TEST_MQTT_URL", "STACKWATCH_TEST_MQTT_URLS")
+SHARED_DATA: Final = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside the tree
 _services: Final = pytest.StashKey[Services]()
 _prepared: Final = pytest.StashKey[set[str]]()
 
@@ -36,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take the variables out of the environment: a command under test refuses settings it does not know."""
     config.addinivalue_line("markers", "both_databases: runs on TimescaleDB and on plain PostgreSQL")
     config.addinivalue_line("markers", "timescaledb_only: has nothing to see on a plain PostgreSQL")
+    config.addinivalue_line("markers", "shared_data: reads the project's shared data, which may lie beside the tree")
     database_url = os.environ.pop(_DATABASE, None)
     mqtt_urls = " ".join(filter(None, (os.environ.pop(name, None) for name in _BROKERS)))
     try:
@@ -97,6 +99,15 @@ def _speaker(config: pytest.Config) -> Callable[[str], None]:
     return reporter.write_line if reporter is not None else lambda _: None
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shared data is no part of a clone, and not all of it may be one: where it is not, nobody asks for its tests."""
+    if SHARED_DATA.exists():
+        return
+    wanting = [item for item in items if item.get_closest_marker("shared_data") is not None]
+    items[:] = [item for item in items if item not in wanting]
+    config.hook.pytest_deselected(items=wanting)
+
+
 def pytest_runtest_call(item: pytest.Item) -> None:
     """Count what ran on what."""
     callspec = getattr(item, "callspec", None)
@@ -128,6 +139,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             else:
                 version = services.versions.get(kind, offer.version)
                 terminalreporter.write_line(f"{kind}: {services.tests[kind]} tests on {version}, {offer.source}")
+    if not SHARED_DATA.exists():
+        terminalreporter.write_line("shared data: not beside the tree, so its tests were not asked for", yellow=True)
     if skipped := _skipped(config):
         terminalreporter.write_line(f"CI: {skipped} skipped tests are a failure", red=True)
 

@@ -229,7 +229,7 @@ def test_what_cannot_be_converted_or_moved_is_said(tmp_path: Path, arguments: di
 EPA = Path(__file__).resolve().parents[4] / "shared" / "data" / "epa_58054_ST01_flow_2021Q4.csv"
 
 
-@pytest.mark.skipif(not EPA.exists(), reason="real hours of a stack's flow are not here")
+@pytest.mark.shared_data
 def test_real_hours_with_date_and_hour_apart_and_flow_in_cubic_feet() -> None:
     plan = plan_replay(
         EPA,

@@ -26,7 +26,7 @@ def records(name: str) -> list[Any]:
     return [pytest.param(record, id=record["id"]) for record in map(json.loads, filter(None, lines))]
 
 
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="no shared data beside the tree")
+pytestmark = pytest.mark.shared_data
 
 
 def one(stream: bytes, **options: Any) -> Packet:
