@@ -4,7 +4,7 @@
     V0 = V0r u f      product gas, dry, without a trace of air [m3/h]; f is the fuel's own share of the load
     V                 dry gas with its air: by the oxygen that combustion is held at, or what the fan draws
     O2 = 20.9 (1 - V0/V)
-    S -> 2 SO2        mass of sulphur into the gas, twice that of sulphur dioxide [kg/h]
+    SO2 = 2 S         twice the mass of the sulphur that goes into the gas [kg/h]
     out = made (b + (1 - b)(1 - e))      e is taken out, b goes by
     V' = V + A        air that leaks in behind the abatement
     C = out 1e6 / V'                     [mg/m3, dry, standard]

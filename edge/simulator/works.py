@@ -24,7 +24,7 @@ from edge.simulator.activity import Effect, activity
 from edge.simulator.analyser import NORMAL, SIGNALS, Analysers, Routine
 from edge.simulator.cycles import CYCLES, Clock, Cycle, Draws
 from edge.simulator.faults import Fault
-from edge.simulator.gas import Gas, Levels, Levers, Plant, lag_shares, reckon
+from edge.simulator.gas import SO2_OF_S, Gas, Levels, Levers, Plant, lag_shares, reckon
 from edge.simulator.kinds import AIR_O2, KINDS, Kind
 from edge.simulator.noise import Floats, Ints, Truths, streams, uniform
 from plant.register import Stack
@@ -261,7 +261,7 @@ class Works:
             o2=np.array([AIR_O2 if kind.o2 is None else kind.o2 for kind in kinds]),
             o2_at_no_load=each("o2_at_no_load"),
             suction=each("suction"),
-            so2=each("sulphur") * size * 2.0,
+            so2=each("sulphur") * size * SO2_OF_S,
             nox=each("nox") * size,
             pm=each("pm") * size,
             takes=np.stack([each("takes_so2"), each("takes_nox"), each("takes_pm")]),

@@ -186,8 +186,9 @@ async def test_the_leader_folds_the_books_by_itself(database_url: str) -> None:
         stage = asyncio.create_task(pipe.stage.run(), name="stage")
         try:
             query = "SELECT stored, fate, rows FROM book_edge LEFT JOIN session_loss USING (site_id, edge)"
-            while await pipe.rows(query) != [(20, "dropped", 10)]:  # noqa: ASYNC110  # the fold sets no event
-                await asyncio.sleep(0.05)
+            async with asyncio.timeout(60):
+                while await pipe.rows(query) != [(20, "dropped", 10)]:  # noqa: ASYNC110  # the fold sets no event
+                    await asyncio.sleep(0.05)
         finally:
             stage.cancel()
             await asyncio.gather(stage, return_exceptions=True)
