@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -186,7 +187,8 @@ def _client(settings: Settings, tries: int) -> aiomqtt.Client:
         address.port,
         username=address.username,
         password=address.password,
-        identifier=f"stackwatch-outgoing-{settings.stage_id}",
+        # A broker lets in one of a name, and several processes may have the same.
+        identifier=f"stackwatch-outgoing-{settings.stage_id}-{secrets.token_hex(4)}",
         tls_params=tls if address.tls else None,
         timeout=ANSWER_TIMEOUT_S,
         keepalive=KEEPALIVE_S,

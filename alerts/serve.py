@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
+from alerts.notify.serve import tell
 from alerts.outgoing import deliver
 from alerts.stage import Stage
 from plant.settings import Settings
 from store.pool import open_pool
 
+OTHERS: Final = 7  #: connections beside those that judge: gather, shards, sequencer, beats, questions, chores, orders
+
 
 async def serve(settings: Settings) -> None:
     """Run until cancelled."""
     settings.require("database_url", "mqtt_url", "order_key_file")
-    async with open_pool(settings.database_url, name=settings.stage_id) as pool, asyncio.TaskGroup() as tasks:
+    size = settings.stage_workers + OTHERS
+    async with (
+        open_pool(settings.database_url, name=settings.stage_id, size=size) as pool,
+        asyncio.TaskGroup() as tasks,
+    ):
         tasks.create_task(Stage(settings, pool).run(), name="stage")
         tasks.create_task(deliver(pool, settings), name="outgoing")
+        tasks.create_task(tell(settings), name="notify")

@@ -1,8 +1,10 @@
-"""The rule stage: works off the queue of hours, keeps the clock, numbers the feed.
+"""The rule stage: works off the queue of hours, keeps the clock where nobody else does, numbers the feed.
 
-    rejudge (queue) ──▶ claim ──▶ judge ──▶ alerts, cases ──▶ COMMIT ──▶ sequencer ──▶ feed
+    shards ──▶ gather ──▶ judge, several at a time ──▶ sequencer ──▶ feed
+    leader: clock, questions about what has ended, chores
 
-Every task is a loop over wake-ups; what a killed stage had claimed is unlocked by the database and claimed again.
+Every task is a loop over wake-ups; nothing is remembered that the database does not say again. Several stages share
+the stacks by leases (`alerts.shards`), and one of them leads (`alerts.leading`).
 """
 
 from __future__ import annotations
@@ -10,36 +12,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
-import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from alerts.edges import keep_books
-from alerts.enforcement.opening import open_case_for_month
-from alerts.judge import Subject, judge_stack
+from alerts.leading import Leader
+from alerts.pausing import end_if_cancelled, pause
+from alerts.shards import share_of
+from alerts.work import Work
 from plant.errors import Unavailable
-from plant.packs import all_packs
-from plant.periods import instant
 from plant.retry import delay_s
 from plant.settings import Settings
-from store import coverage, findings, judging, retention
+from store import findings, shards
 from store.heartbeat import beat
 from store.notify import wake_ups
-from store.pool import Connection, connect, transaction
-from store.register import RegisteredSite, load_register
+from store.pool import Connection, transaction
+from store.queue import SHARDS
 
 logger = logging.getLogger(__name__)
 
 BEAT_S: Final = 2.0
 POLL_S: Final = 1.0
+ANEW_S: Final = 10.0  #: how often all that is asked is read, and not only what is new
+BUSY_S: Final = 0.05  #: between two looks at the queue while there is work anyway: every commit of rows wakes it
+LEAVE_S: Final = 2.0
 EVENTS_AT_ONCE: Final = 5_000
-LEADER_LOCK: Final = 7_274_004
-RETENTION_POLL_S: Final = 600.0  # how soon after its day is over a run begins
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(slots=True)
@@ -48,190 +56,147 @@ class Stage:
 
     settings: Settings
     pool: AsyncConnectionPool[Connection]
-    wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    _register: dict[int, tuple[RegisteredSite, str]] = field(default_factory=dict)
-    _leads: asyncio.Event = field(default_factory=asyncio.Event)
+    wall_clock: Callable[[], datetime] = _wall_clock
+    owner: str = field(default_factory=lambda: secrets.token_hex(4))  #: tells two stages of one name apart
+    work: Work = field(init=False)
+    leader: Leader = field(init=False)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _anew: bool = True
+    _anew_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.owner = f"{self.settings.stage_id}/{self.owner}"
+        self.work = Work(self.pool, self.settings.claim_hours)
+        self.leader = Leader(self.settings, self.pool, self.wall_clock)
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_clock(), name="clock")
-            tasks.create_task(self._keep_retention(), name="retention")
-            tasks.create_task(self._keep_books(), name="books")
-            tasks.create_task(self._loop(("rejudge", "register"), POLL_S, self.judge_some), name="judge")
-            tasks.create_task(self._loop(("event",), POLL_S, self.number_some), name="sequencer")
-            tasks.create_task(self._beat(), name="beat")
-
-    async def _loop(self, channels: tuple[str, ...], poll_s: float, work: Callable[[], Awaitable[int]]) -> None:
-        """Call *work* until it has nothing to do, whenever there may be something."""
-        rng, attempt = random.Random(), 0
-        async with wake_ups(self.settings.database_url, *channels, poll_s=poll_s) as woken:
-            async for _ in woken:
-                try:
-                    while await work():
-                        pass
-                    attempt = 0
-                except Unavailable as error:
-                    logger.warning("database_away", extra={"reason": str(error)})
-                    await asyncio.sleep(delay_s(attempt, rng, ceiling_s=5.0))
-                    attempt += 1
+        self.work.shards = frozenset()  # until a lease says more
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.leader.run(), name="leader")
+                tasks.create_task(self._keep_shards(), name="shards")
+                tasks.create_task(self._loop(("rejudge", "register"), POLL_S, self._gather), name="gather")
+                for number in range(self.settings.stage_workers):
+                    tasks.create_task(self._keep_judging(), name=f"judge {number + 1}")
+                tasks.create_task(self._loop(("event",), POLL_S, self._number_all), name="sequencer")
+                tasks.create_task(self._beat(), name="beat")
+        finally:
+            await self._leave()
 
     async def judge_some(self) -> int:
-        """Judge one claim of the queue in one transaction; how many questions were answered."""
-        try:
-            async with transaction(self.pool) as conn:
-                return await self._judge_claim(conn)
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.UniqueViolation):
-            # Another stage or a person was at the same rows; what we claimed is free again.
-            logger.info("judging_repeated")
-            return 1
-
-    async def _judge_claim(self, conn: Connection) -> int:
-        asked = await judging.claim(conn, self.settings.claim_hours)
-        answered = 0
-        for question in asked:
-            subject, site_id, simulated = await self._subject(conn, question.stack_id)
-            await judging.lock_stack(conn, question.stack_id)
-            if subject is not None:
-                now = await judging.clock(conn, site_id, simulated=simulated)
-                if now is None:
-                    continue  # before the first tick nothing can be judged; the question stays
-                hours = set(question.hours)
-                hours -= await retention.frozen(conn, question.stack_id, hours, now=now)
-                if simulated:
-                    hours |= set(await judging.unfinished_hours(conn, question.stack_id, now))
-                done = await judge_stack(conn, subject, sorted(hours), now=now)
-                for alert in done.breached_months:
-                    await open_case_for_month(conn, alert, now=instant(now))
-                logger.info(
-                    "hours_judged",
-                    extra={
-                        "site": subject.site.code,
-                        "stack": subject.stack.code,
-                        "hours": done.hours,
-                        "events": len(done.events),
-                    },
-                )
-            await judging.answered(conn, question.queue_ids)
-            answered += len(question.queue_ids)
-        return answered
-
-    async def _subject(self, conn: Connection, stack_id: int) -> tuple[Subject | None, int, bool]:
-        """The stack as registered now; None where it was withdrawn."""
-        found = self._register.get(stack_id)
-        stamp = await _stamp(conn)
-        if found is None or found[1] != stamp:
-            sites = await load_register(conn)
-            self._register = {known: (site, stamp) for site in sites.values() for known in site.stack_ids.values()}
-            found = self._register.get(stack_id)
-        if found is None:
-            return None, 0, False
-        registered = found[0]
-        code = next(code for code, known in registered.stack_ids.items() if known == stack_id)
-        stack = next(stack for stack in registered.site.stacks if stack.code == code)
-        subject = Subject(site_id=registered.site_id, stack_id=stack_id, site=registered.site, stack=stack)
-        return subject, registered.site_id, registered.site.simulated
+        """Gather and judge until something is answered; how many questions were. 0: nothing can be judged now."""
+        if not len(self.work.agenda):
+            await self.work.gather(anew=True)
+        while (answered := await self.work.judge_next()) is not None:
+            if answered:
+                return answered
+        return 0
 
     async def number_some(self) -> int:
         """Give feed numbers to committed events; how many."""
         async with transaction(self.pool) as conn:
             return await findings.number_events(conn, EVENTS_AT_ONCE)
 
-    async def _keep_clock(self) -> None:
-        """Be the leader if there is none: commit a tick at regular times, ask for what it ended."""
-        rng, attempt = random.Random(), 0
-        while True:
-            try:
-                async with await connect(self.settings.database_url, name="leader", autocommit=True) as conn:
-                    await self._lead(conn)
-            except (Unavailable, psycopg.OperationalError) as error:
-                self._leads.clear()
-                logger.warning("leader_lost_database", extra={"reason": str(error)})
-                await asyncio.sleep(delay_s(attempt, rng, ceiling_s=5.0))
-                attempt += 1
+    async def _loop(self, channels: tuple[str, ...], poll_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Call *work* whenever there may be something for it."""
+        async with wake_ups(self.settings.database_url, *channels, poll_s=poll_s) as woken:
+            retry = _Retry()
+            async for _ in woken:
+                end_if_cancelled()
+                try:
+                    await work()
+                    retry.worked()
+                except Unavailable as error:
+                    await retry.wait(error)
 
-    async def _lead(self, conn: Connection) -> None:
-        while True:
-            row = await (await conn.execute("SELECT pg_try_advisory_lock(%s)", [LEADER_LOCK])).fetchone()
-            if row is not None and row[0]:
-                break
-            await asyncio.sleep(self.settings.tick_s)
-        logger.info("leader_elected", extra={"stage": self.settings.stage_id})
-        self._leads.set()
-        async with conn.transaction():
-            versions = {name: pack.version for name, pack in all_packs().items()}
-            await judging.ask_for_other_packs(conn, versions)
-        while True:
-            async with conn.transaction():
-                await judging.put_tick(conn, self.wall_clock(), self.settings.stage_id)
-                asked = await judging.ask_for_ended(conn, min(p.averaging.ended_after_s for p in all_packs().values()))
-                if asked:
-                    await conn.execute("SELECT pg_notify('rejudge', '')")
-            await asyncio.sleep(self.settings.tick_s)
+    async def _number_all(self) -> None:
+        while await self.number_some():
+            pass
 
-    async def _keep_retention(self) -> None:
-        """While leading, let go once a day of what need not be kept any longer; beside the clock, never in its way."""
-        while True:
-            await self._leads.wait()
-            try:
-                async with await connect(self.settings.database_url, name="retention", autocommit=True) as conn:
-                    if await retention.due(conn):
-                        gone = await retention.let_go(conn)
-                        logger.info(
-                            "retention_done", extra={"chunks": gone.chunks, "rows": gone.rows, "busy": gone.busy}
-                        )
-            except (Unavailable, psycopg.OperationalError) as error:
-                logger.warning("retention_cut_short", extra={"reason": str(error)})
-            await asyncio.sleep(RETENTION_POLL_S)
+    async def _gather(self) -> None:
+        anew = self._anew or time.monotonic() >= self._anew_at
+        await self.work.gather(anew=anew)
+        if anew:
+            self._anew, self._anew_at = False, time.monotonic() + ANEW_S
+        self._news.set()
+        if len(self.work.agenda):
+            await pause(BUSY_S)
 
-    async def _keep_books(self) -> None:
-        """While leading, fold the books at each tick and judge what is missing in them; beside the clock, too."""
+    async def _keep_judging(self) -> None:
+        retry = _Retry()
         while True:
-            await self._leads.wait()
+            end_if_cancelled()
+            self._news.clear()
             try:
-                while await self.fold_some():
-                    pass
-                while await self.note_missing():
-                    pass
+                judged = await self.work.judge_next()
+                retry.worked()
             except Unavailable as error:
-                logger.warning("books_cut_short", extra={"reason": str(error)})
-            await asyncio.sleep(self.settings.tick_s)
+                await retry.wait(error)
+                continue
+            if judged is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._news.wait()
 
-    async def fold_some(self) -> bool:
-        """Fold and judge the books as of the newest tick; whether there is more to fold."""
-        async with transaction(self.pool) as conn:
-            now = await judging.newest_tick(conn)
-            return now is not None and await keep_books(conn, now=now)
+    async def _keep_shards(self) -> None:
+        """Keep the lease, and with it a fair share of the stacks."""
+        retry = _Retry()
+        while True:
+            try:
+                async with asyncio.timeout(self.settings.stage_lease_s), transaction(self.pool) as conn:
+                    decide = partial(share_of, self.owner)
+                    held = await shards.renew(conn, self.owner, self.settings.stage_lease_s, decide)
+                retry.worked()
+            except (Unavailable, TimeoutError) as error:
+                await retry.wait(error)
+                continue
+            if held != self.work.shards:
+                logger.info("shards_moved", extra={"stage": self.owner, "shards": len(held), "of": SHARDS})
+                self.work.shards, self._anew = held, True  # the next look at the queue, within POLL_S, is a whole one
+            await pause(self.settings.stage_lease_s / 3)
 
-    async def note_missing(self) -> int:
-        """Count what is missing of hours that ended at some sites; how many."""
-        async with transaction(self.pool) as conn:
-            now = await judging.newest_tick(conn)
-            return 0 if now is None else await coverage.note_missing(conn, now=now)
+    async def _leave(self) -> None:
+        """Give the stacks back at once; who cannot, is buried when the lease ends."""
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(LEAVE_S), transaction(self.pool) as conn:
+                await shards.leave(conn, self.owner)
 
     async def _beat(self) -> None:
         while True:
             with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(BEAT_S * 5), transaction(self.pool) as conn:
+                    row = await (await conn.execute("SELECT max(at) FROM tick")).fetchone()
                     now = self.wall_clock()
-                    row = await (await conn.execute("SELECT max(at), count(*) FROM tick")).fetchone()
                     age_s = None if row is None or row[0] is None else (now - row[0]).total_seconds()
                     fresh = age_s is not None and age_s < 3 * self.settings.tick_s + BEAT_S
-                    detail = {"tick_age_s": age_s}
-                    await beat(conn, "stage", self.settings.stage_id, ok=fresh, detail=detail)
-            await asyncio.sleep(BEAT_S)
+                    await beat(conn, "stage", self.settings.stage_id, ok=fresh, detail=self._detail(age_s))
+            await pause(BEAT_S)
+
+    def _detail(self, tick_age_s: float | None) -> dict[str, object]:
+        work = self.work
+        return {
+            "tick_age_s": tick_age_s,
+            "leads": self.leader.leads.is_set(),
+            "shards": SHARDS if work.shards is None else len(work.shards),
+            "waiting": len(work.agenda),
+            "stacks_judged": work.stacks_judged,
+            "hours_judged": work.hours_judged,
+            "failed_chores": dict(self.leader.failed),
+        }
 
 
-async def _stamp(conn: Connection) -> str:
-    """Changes whenever the register does."""
-    row = await (
-        await conn.execute(
-            """
-            SELECT concat_ws('/', (SELECT sum(version) FROM region), (SELECT sum(version) FROM site),
-                             (SELECT sum(version) + count(*) + count(withdrawn_at) FROM stack),
-                             (SELECT sum(version) + count(withdrawn_at) FROM unit))
-            """
-        )
-    ).fetchone()
-    assert row is not None
-    return str(row[0])
+@dataclass(slots=True)
+class _Retry:
+    """Waits longer and longer while the database is away."""
+
+    rng: random.Random = field(default_factory=random.Random)
+    attempt: int = 0
+
+    def worked(self) -> None:
+        self.attempt = 0
+
+    async def wait(self, error: BaseException) -> None:
+        logger.warning("database_away", extra={"reason": str(error)})
+        await pause(delay_s(self.attempt, self.rng, ceiling_s=5.0))
+        self.attempt += 1

@@ -12,11 +12,32 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from alerts.enforcement.signing import load_signer
+from alerts.notify.sealing import load_seal
 from api import errors
 from api.context import Context
 from api.feed import Feed
-from api.routes import about, alerts, books, cases, health, live, marks, metrics, pages, reconciliation, sites, stacks
+from api.routes import (
+    about,
+    alerts,
+    books,
+    cases,
+    health,
+    instruments,
+    live,
+    mark_drafts,
+    marks,
+    metrics,
+    pages,
+    receiver_acts,
+    receivers,
+    reconciliation,
+    rules,
+    silences,
+    sites,
+    stacks,
+)
 from api.schemas.common import Problem
+from api.watching import watch
 from plant.settings import Settings
 from store.pool import open_pool
 
@@ -35,7 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     Raises
     ------
     BadDocument
-        If the key that signs orders is named and cannot be read.
+        If the key that signs orders, or the one that seals secrets, is named and cannot be read.
     """
     app = FastAPI(
         title="stackwatch",
@@ -53,10 +74,28 @@ def create_app(settings: Settings) -> FastAPI:
         pool=pool,
         feed=Feed(settings.database_url),
         signer=load_signer(settings.order_key_file) if settings.order_key_file else None,
+        seal=load_seal(settings.secrets_key_file) if settings.secrets_key_file else None,
     )
     v1 = APIRouter(prefix="/v1", responses={"default": {"model": Problem, "description": "Problem details"}})
-    # `live` before `alerts`: /alerts/stream is no alert's id.
-    for module in (health, sites, stacks, reconciliation, live, alerts, cases, marks, books, about):
+    # `live` before `alerts`: /alerts/stream is no alert's id; `mark_drafts` before `marks` for the like reason.
+    for module in (
+        health,
+        sites,
+        stacks,
+        reconciliation,
+        live,
+        alerts,
+        silences,
+        cases,
+        mark_drafts,
+        marks,
+        instruments,
+        books,
+        receivers,
+        receiver_acts,
+        rules,
+        about,
+    ):
         v1.include_router(module.router)
     app.include_router(v1)
     app.include_router(metrics.router)
@@ -71,11 +110,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: Context = app.state.context
     async with context.pool, asyncio.TaskGroup() as tasks:
         following = tasks.create_task(context.feed.run(), name="feed")
+        watching = tasks.create_task(watch(context.pool, context.settings), name="watch the stage")
         try:
             yield
         finally:
             context.feed.close()
             following.cancel()
+            watching.cancel()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

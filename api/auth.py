@@ -16,13 +16,16 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api.context import Here
 from plant.errors import PlantError, RoleMissing
 from store.pool import transaction
-from store.principals import AGENCY_ROLES, Principal, find_principal
+from store.principals import AGENCY_ROLES, PLANT_ROLES, Principal, find_principal
 from store.scope import Scope
 
 ACKNOWLEDGE: Final = AGENCY_ROLES
 """Seeing an alert is the agency's act: the plant that is judged, or the administrator, cannot do it for them."""
 FILE_MARK: Final = ("operator", "maintainer")
 DECIDE_MARK: Final = ("reviewer", "decider")
+SILENCE: Final = ("watch", "investigator")
+SILENCE_OWN: Final = ("operator",)
+"""Who may have the plant's own receivers left in peace, about its data alone."""
 RELEASE: Final = ("admin", "investigator", "reviewer", "decider")
 """Who may have a quarantined payload read again: never the plant that sent it."""
 
@@ -47,6 +50,11 @@ class Access:
     @property
     def roles(self) -> frozenset[str]:
         return self.principal.roles if self.principal else frozenset()
+
+    @property
+    def is_plant(self) -> bool:
+        """Whether a plant asks, and nobody else."""
+        return bool(self.roles) and self.roles <= frozenset(PLANT_ROLES)
 
     def signed_in(self) -> Principal:
         """The principal; `Unauthenticated` without one."""

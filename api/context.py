@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from psycopg_pool import AsyncConnectionPool
 
 from alerts.enforcement.signing import Signer
+from alerts.notify.sealing import Seal
 from api.exposition import BookMetrics
 from api.feed import Feed
 from plant.settings import Settings
@@ -21,6 +22,7 @@ class Context:
     pool: AsyncConnectionPool[Connection]
     feed: Feed
     signer: Signer | None  #: None where this installation signs no orders
+    seal: Seal | None = None  #: None where this installation can keep no secrets of receivers
     book_metrics: BookMetrics = field(default_factory=BookMetrics)
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from store.books import FATES
+from store.clock import newest_tick
 from store.edge_figures import EdgeFigures, SiteFigures, edge_figures, site_figures
-from store.judging import newest_tick
 from store.pool import Connection
 from store.scope import Scope
 

@@ -64,7 +64,14 @@ def matches(wanted: AlertFilter, scope: Scope, document: Mapping[str, Any]) -> b
         and (not wanted.regions or document["region"] in wanted.regions)
         and (period is None or wanted.start is None or period >= wanted.start)
         and (period is None or wanted.end is None or period < wanted.end)
+        and (wanted.suppressed is None or wanted.suppressed == _is_suppressed(wanted, document))
     )
+
+
+def _is_suppressed(wanted: AlertFilter, document: Mapping[str, Any]) -> bool:
+    # An event of before there was suppression does not have the names.
+    by_plant = wanted.by_plant and document.get("plant_silence") is not None
+    return by_plant or document.get("suppressed_by") is not None
 
 
 class Reader:

@@ -83,6 +83,7 @@ Text = Annotated[
     str, StringConstraints(min_length=1, max_length=10_000, strip_whitespace=True), AfterValidator(_storable)
 ]
 Evidence = Annotated[list[Any], AfterValidator(_storable)]
+Figures = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 Number = Annotated[int, Path(ge=1, le=_MAX_ID)]
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most")]

@@ -146,25 +146,32 @@ def ingestor(
     *, database_url: str, mqtt_url: str, root: str, name: str, profile: Path | None = None
 ) -> Iterator[Server]:
     """The process `stackwatch ingestor`, subscribed. *profile*: where cProfile writes what its main thread did."""
+    environ = {"DATABASE_URL": database_url, "MQTT_URL": mqtt_url, "TOPIC_ROOT": root, "INGESTOR_ID": name}
+    with process("ingestor", environ, lambda: beats(database_url, "ingestor", name), profile=profile) as server:
+        yield server
+
+
+@contextmanager
+def process(
+    name: str, environ: Mapping[str, str], answers: Callable[[], bool], *, profile: Path | None = None
+) -> Iterator[Server]:
+    """The process `stackwatch NAME` with the settings *environ* once it *answers*."""
     profiler = [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
     with _folder() as folder:
         command = Command(
-            name="ingestor",
-            argv=[sys.executable, *profiler, "-m", "stackwatch", "ingestor"],
-            log=folder.log("ingestor"),
+            name=name,
+            argv=[sys.executable, *profiler, "-m", "stackwatch", name],
+            log=folder.log(name),
             cwd=Path(__file__).resolve().parents[1],
             environ={
                 **{key: value for key, value in os.environ.items() if not key.startswith("STACKWATCH_")},
-                "STACKWATCH_DATABASE_URL": database_url,
-                "STACKWATCH_MQTT_URL": mqtt_url,
-                "STACKWATCH_TOPIC_ROOT": root,
-                "STACKWATCH_INGESTOR_ID": name,
                 "STACKWATCH_LOG_LEVEL": "WARNING",
+                **{f"STACKWATCH_{key}": value for key, value in environ.items()},
             },
             death_signal=signal.SIGTERM,
             steps=((signal.SIGTERM, 20.0),),
         )
-        with running(command, lambda: _subscribed(database_url, name)) as pid:
+        with running(command, answers) as pid:
             yield Server("", pid)
 
 
@@ -274,10 +281,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _subscribed(database_url: str, name: str) -> bool:
+def beats(database_url: str, component: str, name: str) -> bool:
+    """Whether the instance *name* has beaten, and was well."""
     with psycopg.connect(database_url, connect_timeout=5) as conn:
-        query = "SELECT count(*) FROM heartbeat WHERE component = 'ingestor' AND instance = %s AND ok"
-        return _one(conn, query, name) == "1"
+        query = "SELECT count(*) FROM heartbeat WHERE component = %s AND instance = %s AND ok"
+        return _one(conn, query, component, name) == "1"
 
 
 def _one(conn: psycopg.Connection, query: str, *values: Any) -> str:

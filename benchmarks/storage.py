@@ -24,7 +24,7 @@ from benchmarks.report import publish
 from ingestor.intake import Incoming, Intake
 from plant import topics
 from plant.settings import Settings
-from store import judging
+from store import clock, queue
 from store.migrate import migrate
 from store.pool import Connection, open_pool, transaction
 from store.register import import_register
@@ -134,8 +134,8 @@ async def fill(pool: Pool, stage: Stage, frames: Iterator[tuple[datetime, bytes]
 
 async def judge(pool: Pool, stage: Stage, at: datetime) -> None:
     async with transaction(pool) as conn:
-        await judging.put_tick(conn, at + timedelta(minutes=3), "bench")
-        await judging.ask_for_ended(conn, 120)
+        await clock.put_tick(conn, at + timedelta(minutes=3), "bench")
+        await queue.ask_for_ended(conn, 120)
     while await stage.judge_some():
         pass
     while await stage.number_some():

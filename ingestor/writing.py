@@ -23,7 +23,7 @@ from plant.merging import CONFLICT, DUPLICATE, STORED
 from plant.periods import HOUR, Instants, instant, micros
 from plant.reports import Report
 from plant.wire import Receipt
-from store import arriving, intake, receipts, reports
+from store import arriving, concerned, intake, queue, receipts, reports
 from store.arriving import Arrivals
 from store.intake import HourBook, NewBatch, Quarantined
 from store.pool import Connection
@@ -163,7 +163,7 @@ class Writing:
             await intake.put_quarantined(self.conn, self.quarantined)
             await receipts.settle(self.conn, self.settled)
             await intake.advance_clocks(self.conn, self.clocks.sites, self.clocks.stacks)
-            await intake.ask_to_judge(self.conn, self.hours, reason="rows")
+            await queue.ask(self.conn, self.hours, reason="rows")
             found = await receipts.receipts_of(self.conn, sorted(self.settled))
         self.outcome.receipts += [OwedReceipt(*self.names[key], receipt) for key, receipt in found.items()]
         return self.outcome
@@ -187,9 +187,15 @@ class Writing:
             self.hours = hours(arrivals.block.take(written.changed), written.longest_s, sites)
 
     async def _write_reports(self) -> None:
-        for one, fate in zip(self.reported, await reports.write(self.conn, self.reported), strict=True):
+        if not self.reported:
+            return
+        fates = await reports.write(self.conn, self.reported)
+        for one, fate in zip(self.reported, fates, strict=True):
             self.outcome.stored += fate != DUPLICATE
             self.book(one.batch_id, one.report.sampled_at).count(fate)
+        new = [one for one, fate in zip(self.reported, fates, strict=True) if fate != DUPLICATE]
+        await queue.ask(self.conn, await concerned.by_means(self.conn, new), reason="reported")
+        await queue.ask(self.conn, await concerned.by_signals(self.conn, new), reason="signal")
 
     def _book_fates(self, arrivals: Arrivals, written: arriving.Written) -> None:
         for (batch_id, hour), counts in _counted(arrivals.batch_id, arrivals.block.sampled_at, written.fates):

@@ -18,6 +18,7 @@ Instants = npt.NDArray[np.int64]  #: shape (n,), microseconds since 1970-01-01T0
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
+_DAY: Final = 24 * HOUR
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,6 +48,18 @@ def hour_starts(at_us: Instants, zone: ZoneInfo) -> Instants:
         return np.array([hour_start(at, zone) for at in at_us.tolist()], np.int64)  # clocks change within such an hour
     offset = offsets[place]
     return (at_us + offset) // HOUR * HOUR - offset
+
+
+def local_days(at_us: Instants, zone: ZoneInfo) -> Instants:
+    """The local day that holds each of *at_us*, as days since 1970-01-01."""
+    days, place = np.unique(at_us // _DAY, return_inverse=True)
+    first, last = (
+        np.array([_offset_us(at, zone) for at in ends.tolist()], np.int64) for ends in (days * _DAY, (days + 1) * _DAY)
+    )
+    offset = first[place]
+    changing = np.flatnonzero((first != last)[place])  # clocks change within such a day
+    offset[changing] = [_offset_us(at, zone) for at in at_us[changing].tolist()]
+    return (at_us + offset) // _DAY
 
 
 def month_of(at_us: int, zone: ZoneInfo) -> date:

@@ -15,8 +15,10 @@ from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from plant.calibration import Cems
 from plant.channels import CHANNELS, GASES
 from plant.errors import BadDocument, Fault
+from plant.mark_policy import MarkPolicy, mark_policy_from
 from plant.reading import Reader
 
 INSTRUMENT_KINDS: Final = ("law", "regulation", "local_regulation", "rule", "plan", "draft")
@@ -68,6 +70,7 @@ class Region:
     deadlines: tuple[Deadline, ...] = ()
     instruments: tuple[Instrument, ...] = ()
     lift_after_clean_hours: int = LIFT_AFTER_CLEAN_HOURS
+    marks: MarkPolicy = field(default_factory=MarkPolicy)
 
     def deadline_for(self, process: str) -> date | None:
         """The deadline of *process*: its own where one is written, else that of every process."""
@@ -91,6 +94,7 @@ class Channel:
     slope: float = 1.0  #: of the line that the calibration found; applied to the raw value
     intercept: float = 0.0
     zero_drift: float | None = None  #: readings further below zero are no readings [in the channel's unit]
+    cems: str | None = None  #: how it is measured and calibrated, a `plant.calibration.Cems`; None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +238,7 @@ def region_from(table: Reader) -> Region:
         deadlines=tuple(deadlines),
         instruments=tuple(instruments),
         lift_after_clean_hours=table.whole("lift_after_clean_hours", LIFT_AFTER_CLEAN_HOURS, low=1, high=10_000),
+        marks=mark_policy_from(table.table("marks")),
     )
     table.finish()
     return region
@@ -368,6 +373,7 @@ def _channel_from(name: str, table: Reader) -> Channel:
         slope=table.number("slope", 1.0, low=1e-6, high=1e6),
         intercept=table.number("intercept", 0.0, low=-1e6, high=1e6),
         zero_drift=table.maybe_number("zero_drift", low=0),
+        cems=table.one_of("cems", [*Cems]) if "cems" in table else None,
     )
     table.finish()
     return channel

@@ -35,6 +35,8 @@ app.add_typer(tokens, name="token")
 app.add_typer(packs, name="packs")
 hj212 = typer.Typer(help="HJ 212: captures, and a small platform.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(hj212, name="hj212")
+notify = typer.Typer(help="Who is told of alerts.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(notify, name="notify")
 
 DatabaseUrl = Annotated[str | None, typer.Option("--database-url", help="The database. [STACKWATCH_DATABASE_URL]")]
 MqttUrl = Annotated[str | None, typer.Option("--mqtt-url", help="The broker. [STACKWATCH_MQTT_URL]")]
@@ -260,6 +262,27 @@ def token_revoke(
     running.guarded(admin.revoke_token(token_id, database_url, data))
 
 
+@notify.command("list")
+def notify_list(database_url: DatabaseUrl = None, data: Data = None, as_json: AsJson = False) -> None:
+    """Receivers of notifications and how it goes, without their secrets."""
+    from stackwatch.commands import notify as command
+
+    running.guarded(command.list_receivers(database_url, data, as_json=as_json))
+
+
+@notify.command("test")
+def notify_test(
+    name: Annotated[str, typer.Argument(help="As `notify list` shows it.")],
+    wait: Annotated[float, typer.Option("--wait", min=1, max=600, help="Seconds to wait until it is taken.")] = 30.0,
+    database_url: DatabaseUrl = None,
+    data: Data = None,
+) -> None:
+    """Send a receiver a message that says that it is a test, and say what became of it."""
+    from stackwatch.commands import notify as command
+
+    running.guarded(command.try_out(name, wait, database_url, data))
+
+
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet trace.")],
@@ -429,6 +452,51 @@ def import_history(
     )
 
 
+@app.command()
+def backtest(
+    start: Annotated[str | None, typer.Option("--from", help="Judge from this time on.")] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Until this time, which is not included.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="Only this site; several times. [all]")] = None,
+    pack: Annotated[list[str] | None, typer.Option(help="Judge by this rule pack too; several times.")] = None,
+    draft: Annotated[Path | None, typer.Option(help="A rule pack of your own (TOML).")] = None,
+    instead_of: Annotated[
+        list[str] | None, typer.Option("--instead-of", help="The pack that --pack, or --draft, takes the place of.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Parquet or CSV files, one a site, instead of the database.")
+    ] = None,
+    register: Annotated[Path | None, typer.Option(help="Of the sites of --folder. [its register.toml]")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Judge as if it were this time. [its newest row]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write hours, months and alerts there as Parquet.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="A Ray cluster: auto, local, ADDRESS. [STACKWATCH_RAY_ADDRESS]")
+    ] = None,
+    database_url: DatabaseUrl = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge history again, by today's packs or others, and print the difference."""
+    from stackwatch.commands import backtest as command
+
+    options = command.Options(
+        start=start,
+        end=to,
+        as_of=as_of,
+        sites=site or (),
+        packs=pack or (),
+        draft=draft,
+        instead_of=instead_of or (),
+        folder=folder,
+        register=register,
+        out=out,
+        ray=ray,
+        as_json=as_json,
+    )
+    running.guarded(command.backtest(options, database_url, data))
+
+
 @hj212.command("decode")
 def hj212_decode(
     file: Annotated[str, typer.Argument(help="Raw bytes as they were captured; - for stdin.")],
@@ -532,6 +600,23 @@ def packs_check(files: Annotated[list[Path], typer.Argument(help="Packs in TOML.
     from stackwatch.commands import packs as command
 
     command.check(files)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="An exported alert or case.")],
+    key: Annotated[
+        str | None, typer.Option("--key", help="Public key of the installation, base64, as its owner gave it out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an exported alert or case offline: numbers redone, hash chain intact, seal whole."""
+    from stackwatch.commands import verify as command
+
+    try:
+        raise SystemExit(command.verify(file, key=key, as_json=as_json))
+    except PlantError as error:
+        running.fail(error)
 
 
 @app.command()

@@ -33,6 +33,8 @@ class AlertFilter:
     regions: tuple[str, ...] = ()
     start: datetime | None = None
     end: datetime | None = None
+    suppressed: bool | None = None
+    by_plant: bool = False  #: the reader is a plant: its own silences suppress, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,7 @@ class FeedEvent:
     document: dict[str, Any]
 
 
-_PAGE: Final[LiteralString] = (
-    """
-WITH page AS (
-    SELECT a.alert_id, a.period_start
-    FROM alert a JOIN site s USING (site_id) JOIN region r USING (region_id)
-    WHERE """
-    + IN_SCOPE
-    + """
+_WANTED: Final[LiteralString] = """
       AND (%(states)s::text[] = '{}' OR a.state = ANY(%(states)s::text[]))
       AND (%(severities)s::text[] = '{}' OR a.severity = ANY(%(severities)s::text[]))
       AND (%(rules)s::text[] = '{}' OR a.rule = ANY(%(rules)s::text[]))
@@ -59,6 +54,19 @@ WITH page AS (
       AND (%(regions)s::text[] = '{}' OR r.code = ANY(%(regions)s::text[]))
       AND (%(start)s::timestamptz IS NULL OR a.period_start >= %(start)s)
       AND (%(end)s::timestamptz IS NULL OR a.period_start < %(end)s)
+      AND (%(suppressed)s::boolean IS NULL
+           OR %(suppressed)s = (a.suppressed_by IS NOT NULL OR %(by_plant)s AND a.plant_silence IS NOT NULL))
+"""
+
+_PAGE: Final[LiteralString] = (
+    """
+WITH page AS (
+    SELECT a.alert_id, a.period_start
+    FROM alert a LEFT JOIN site s USING (site_id) LEFT JOIN region r USING (region_id)
+    WHERE """
+    + IN_SCOPE
+    + _WANTED
+    + """
       AND (%(after_at)s::timestamptz IS NULL OR (a.period_start, a.alert_id) < (%(after_at)s, %(after_id)s::text))
     ORDER BY a.period_start DESC, a.alert_id DESC
     LIMIT %(limit)s
@@ -68,10 +76,29 @@ ORDER BY p.period_start DESC, p.alert_id DESC
 """
 )
 
+# What a line of a list needs, without the evidence: of all that is open, there may be thousands.
+_BRIEF: Final[LiteralString] = (
+    """
+SELECT jsonb_build_object(
+    'id', a.alert_id, 'rule', a.rule, 'severity', a.severity, 'state', a.state, 'region', r.code, 'site', s.code,
+    'stack', k.code, 'pollutant', a.pollutant, 'pack', a.pack, 'period_start', utc_text(a.period_start),
+    'started_at', utc_text(a.started_at), 'observed', a.observed, 'limit', a.limit_value, 'unit', a.unit,
+    'suppressed_by', a.suppressed_by, 'plant_silence', a.plant_silence)
+FROM alert a LEFT JOIN site s USING (site_id) LEFT JOIN region r USING (region_id)
+LEFT JOIN stack k ON k.stack_id = a.stack_id
+WHERE """
+    + IN_SCOPE
+    + _WANTED
+    + """
+ORDER BY a.period_start DESC, a.alert_id DESC
+LIMIT %(limit)s
+"""
+)
+
 _ONE: Final[LiteralString] = (
     """
 SELECT d.document
-FROM alert_document d JOIN site s USING (site_id) JOIN region r USING (region_id)
+FROM alert_document d LEFT JOIN site s USING (site_id) LEFT JOIN region r USING (region_id)
 WHERE d.alert_id = %(alert_id)s AND """
     + IN_SCOPE
 )
@@ -88,7 +115,8 @@ _EVIDENCE: Final[LiteralString] = "SELECT body FROM alert_evidence WHERE alert_i
 _REGISTERED: Final[LiteralString] = """
 SELECT r.document AS region, r.version AS region_version, s.document AS site, s.version AS site_version,
        k.document AS stack, k.version AS stack_version
-FROM alert a JOIN site s USING (site_id) JOIN region r USING (region_id) LEFT JOIN stack k ON k.stack_id = a.stack_id
+FROM alert a LEFT JOIN site s USING (site_id) LEFT JOIN region r USING (region_id)
+LEFT JOIN stack k ON k.stack_id = a.stack_id
 WHERE a.alert_id = %s
 """
 
@@ -124,23 +152,30 @@ async def list_alerts(
     limit: int,
 ) -> list[dict[str, Any]]:
     """Documents of the alerts in *scope*, the newest period first, behind the key *after*."""
-    cursor = await conn.execute(
-        _PAGE,
-        {
-            **scope.parameters(),
-            "states": list(wanted.states),
-            "severities": list(wanted.severities),
-            "rules": list(wanted.rules),
-            "sites": list(wanted.sites),
-            "regions": list(wanted.regions),
-            "start": wanted.start,
-            "end": wanted.end,
-            "after_at": after[0] if after else None,
-            "after_id": after[1] if after else None,
-            "limit": limit,
-        },
-    )
+    page = {"after_at": after[0] if after else None, "after_id": after[1] if after else None, "limit": limit}
+    cursor = await conn.execute(_PAGE, {**_values(scope, wanted), **page})
     return [row[0] for row in await cursor.fetchall()]
+
+
+async def list_briefly(conn: Connection, scope: Scope, wanted: AlertFilter, *, limit: int) -> list[dict[str, Any]]:
+    """Alerts in *scope* without their evidence, the newest period first: for what shows many in few words."""
+    cursor = await conn.execute(_BRIEF, {**_values(scope, wanted), "limit": limit})
+    return [row[0] for row in await cursor.fetchall()]
+
+
+def _values(scope: Scope, wanted: AlertFilter) -> dict[str, Any]:
+    return {
+        **scope.parameters(),
+        "states": list(wanted.states),
+        "severities": list(wanted.severities),
+        "rules": list(wanted.rules),
+        "sites": list(wanted.sites),
+        "regions": list(wanted.regions),
+        "start": wanted.start,
+        "end": wanted.end,
+        "suppressed": wanted.suppressed,
+        "by_plant": wanted.by_plant,
+    }
 
 
 async def find_alert(conn: Connection, scope: Scope, alert_id: str) -> dict[str, Any] | None:

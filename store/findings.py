@@ -27,7 +27,7 @@ class AlertRow:
     alert_id: str
     rule: str
     severity: str
-    site_id: int
+    site_id: int | None  #: None: it is about stackwatch itself
     stack_id: int | None  #: None: it is about an edge
     pollutant: str | None
     pack: str | None
@@ -39,6 +39,7 @@ class AlertRow:
     clause: str
     evidence: Mapping[str, Any]
     settled: bool  #: its period has ended: from now on a change is news
+    ended_at: datetime | None = None  #: where the rule itself knows it; else what follows ends the alert
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +48,56 @@ class Standing:
 
     state: str
     evidence: Mapping[str, Any]
-    acknowledged: bool
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedAlerts:
+    """Of which series and hours of a stack all alerts are now known."""
+
+    stack_id: int
+    rules: Sequence[str]
+    packs: Sequence[str]
+    pollutants: Sequence[str]
+    starts: Sequence[datetime]  #: of the hours; not empty
+
+    def values(self) -> dict[str, Any]:
+        return {
+            "stack_id": self.stack_id,
+            "rules": list(self.rules),
+            "packs": list(self.packs),
+            "pollutants": list(self.pollutants),
+            "starts": list(self.starts),
+            "first": min(self.starts),
+            "last": max(self.starts),
+        }
 
 
 _STANDING: Final[LiteralString] = """
-SELECT alert_id, state, evidence, acknowledged_at IS NOT NULL FROM alert WHERE alert_id = ANY(%s) FOR UPDATE
+SELECT alert_id, state, evidence, ended_at FROM alert WHERE alert_id = ANY(%s) FOR UPDATE
+"""
+_STANDING_OF_HOURS: Final[LiteralString] = """
+SELECT alert_id, state, evidence, ended_at FROM alert
+WHERE stack_id = %(stack_id)s AND rule = ANY(%(rules)s) AND pack = ANY(%(packs)s) AND pollutant = ANY(%(pollutants)s)
+  AND period_start BETWEEN %(first)s AND %(last)s AND period_start = ANY(%(starts)s)
+FOR UPDATE
 """
 _PUT: Final[LiteralString] = """
 INSERT INTO alert (alert_id, rule, severity, state, site_id, stack_id, pollutant, pack, period_start, period_end,
-                   started_at, observed, limit_value, unit, clause, evidence)
-VALUES (%(alert_id)s, %(rule)s, %(severity)s, 'firing', %(site_id)s, %(stack_id)s, %(pollutant)s, %(pack)s,
-        %(period_start)s, %(period_end)s, %(period_start)s, %(observed)s, %(limit_value)s, %(unit)s, %(clause)s,
-        %(evidence)s)
+                   started_at, ended_at, observed, limit_value, unit, clause, evidence)
+VALUES (%(alert_id)s, %(rule)s, %(severity)s, CASE WHEN %(ended_at)s::timestamptz IS NULL THEN 'firing'
+        ELSE 'resolved' END, %(site_id)s, %(stack_id)s, %(pollutant)s, %(pack)s, %(period_start)s, %(period_end)s,
+        %(period_start)s, %(ended_at)s, %(observed)s, %(limit_value)s, %(unit)s, %(clause)s, %(evidence)s)
 ON CONFLICT (alert_id) DO UPDATE SET severity = excluded.severity, period_end = excluded.period_end,
     observed = excluded.observed, limit_value = excluded.limit_value, unit = excluded.unit, clause = excluded.clause,
-    evidence = excluded.evidence,
-    state = CASE WHEN alert.state = 'withdrawn'
+    evidence = excluded.evidence, ended_at = coalesce(excluded.ended_at, alert.ended_at),
+    state = CASE WHEN excluded.ended_at IS NOT NULL THEN 'resolved'
+                 WHEN alert.state = 'withdrawn'
                  THEN CASE WHEN alert.acknowledged_at IS NULL THEN 'firing' ELSE 'acknowledged' END
                  ELSE alert.state END
 """
-# The bounds over all of them say nothing new, but let a hypertable leave out its other chunks before it looks.
+# A calibration before the hour keeps its first rows out while its gas is in the line, so its rows are copied too. The
+# bounds over all of them say nothing new, but let a hypertable leave out its other chunks before it looks.
 ROWS: Final[LiteralString] = """
 INSERT INTO alert_evidence (alert_id, body)
 SELECT a.alert_id, coalesce(
@@ -76,11 +107,13 @@ SELECT a.alert_id, coalesce(
      CROSS JOIN LATERAL (SELECT CASE WHEN k.document ->> 'stamped' = 'end' THEN m.sampled_at - i.length
                                      ELSE m.sampled_at END AS start) r
      WHERE m.stack_id = a.stack_id AND m.sampled_at < a.period_end + interval '1 hour'
-       AND m.sampled_at >= a.period_start - interval '1 hour'
+       AND m.sampled_at >= a.period_start - interval '2 hours'
        AND m.sampled_at < %(end)s::timestamptz + interval '1 hour'
-       AND m.sampled_at >= %(first)s::timestamptz - interval '1 hour'
-       AND r.start < a.period_end AND r.start + i.length > a.period_start), '[]')
-FROM alert a JOIN stack k USING (stack_id) WHERE a.alert_id = ANY(%(alerts)s)
+       AND m.sampled_at >= %(first)s::timestamptz - interval '2 hours'
+       AND r.start < a.period_end AND r.start + i.length > a.period_start - settle.time), '[]')
+FROM alert a JOIN stack k USING (stack_id)
+CROSS JOIN LATERAL (SELECT coalesce((k.document ->> 'settle_s')::integer, 0) * interval '1 second' AS time) settle
+WHERE a.alert_id = ANY(%(alerts)s)
 ON CONFLICT (alert_id) DO UPDATE SET body = excluded.body
 """
 HOURS: Final[LiteralString] = """
@@ -137,6 +170,11 @@ WHERE stack_id = %(stack_id)s AND rule = %(rule)s AND pack = %(pack)s AND pollut
   AND state <> 'withdrawn' AND period_start <= %(last)s AND (ended_at IS NULL OR ended_at >= %(first)s)
 ORDER BY period_start
 """
+_TO_END: Final[LiteralString] = """
+SELECT DISTINCT pack, pollutant FROM alert
+WHERE stack_id = %(stack_id)s AND rule = %(rule)s AND state <> 'withdrawn'
+  AND period_start <= %(last)s AND (ended_at IS NULL OR ended_at >= %(first)s)
+"""
 _END: Final[LiteralString] = "UPDATE alert SET ended_at = %s, state = %s WHERE alert_id = %s"
 _EVENTS: Final[LiteralString] = """
 INSERT INTO alert_event (alert_id, event, document)
@@ -158,16 +196,35 @@ async def apply(
         return []
     cursor = await conn.execute(_STANDING, [sorted(row.alert_id for row in found)])
     standing = {row[0]: Standing(*row[1:]) for row in await cursor.fetchall()}
-    events = []
+    return await _write(conn, found, standing, copying)
+
+
+async def apply_of_hours(conn: Connection, found: Sequence[AlertRow], *, hours: JudgedAlerts) -> list[tuple[str, str]]:
+    """Make the alerts of *hours* exactly those *found*: what stands there and is not among them is withdrawn."""
+    cursor = await conn.execute(_STANDING_OF_HOURS, hours.values())
+    standing = {row[0]: Standing(*row[1:]) for row in await cursor.fetchall()}
+    events = await _write(conn, found, standing, ROWS) if found else []
+    ids = {row.alert_id for row in found}
+    gone = [alert_id for alert_id, stood in standing.items() if alert_id not in ids and stood.state != "withdrawn"]
+    return events + await withdraw(conn, gone)
+
+
+async def _write(
+    conn: Connection,
+    found: Sequence[AlertRow],
+    standing: Mapping[str, Standing],
+    copying: LiteralString | None,
+) -> list[tuple[str, str]]:
+    events: list[tuple[str, str]] = []
     to_write = []
     for row in sorted(found, key=lambda row: (row.period_start, row.alert_id)):
-        event, differs = _news(standing.get(row.alert_id), row)
+        names, differs = _news(standing.get(row.alert_id), row)
         if differs:
             to_write.append(row)
-        if event is not None:
-            events.append((row.alert_id, event))
-    async with conn.cursor() as rows:
-        await rows.executemany(_PUT, [_values(row) for row in to_write])
+        events += [(row.alert_id, name) for name in names]
+    if to_write:
+        async with conn.cursor() as rows:
+            await rows.executemany(_PUT, [_values(row) for row in to_write])
     news = {alert_id for alert_id, _ in events}
     copied = [row for row in found if row.alert_id in news]
     if copied and copying is not None:
@@ -180,15 +237,18 @@ async def apply(
     return events
 
 
-def _news(standing: Standing | None, row: AlertRow) -> tuple[str | None, bool]:
-    """(the event that *row* is, whether anything is to be written)."""
+def _news(standing: Standing | None, row: AlertRow) -> tuple[list[str], bool]:
+    """(the events that *row* is, whether anything is to be written)."""
+    ends = ["resolved"] if row.ended_at is not None else []
     if standing is None:
-        return "opened", True
-    differs = dict(standing.evidence) != dict(row.evidence)
+        return ["opened", *ends], True
     if standing.state == "withdrawn":
-        return "reopened", True
+        return ["reopened", *ends], True
+    differs = dict(standing.evidence) != dict(row.evidence)
+    if ends and standing.ended_at != row.ended_at:
+        return ends, True
     # While its period runs the numbers move with every row: the alert follows, the feed stays quiet.
-    return ("changed" if differs and row.settled else None), differs
+    return (["changed"] if differs and row.settled else []), differs
 
 
 def _values(row: AlertRow) -> dict[str, Any]:
@@ -235,6 +295,14 @@ async def resolve(conn: Connection, ends: Mapping[str, datetime]) -> list[tuple[
     return [(alert_id, "resolved") for (alert_id,) in await cursor.fetchall()]
 
 
+async def to_end(
+    conn: Connection, *, stack_id: int, rule: str, first: datetime, last: datetime
+) -> set[tuple[str, str]]:
+    """The series (pack, pollutant) with an alert whose end a change between *first* and *last* may move."""
+    cursor = await conn.execute(_TO_END, {"stack_id": stack_id, "rule": rule, "first": first, "last": last})
+    return set(await cursor.fetchall())
+
+
 async def end(
     conn: Connection,
     *,
@@ -270,6 +338,24 @@ async def end(
         async with conn.cursor() as rows:
             await rows.executemany(_END, updates)
     return events
+
+
+async def lock_rule(conn: Connection, rule: str) -> None:
+    """One opener of a rule's alerts at a time, of those that several processes may open."""
+    await conn.execute("SELECT pg_advisory_xact_lock(7274013, hashtext(%s))", [rule])
+
+
+async def is_known(conn: Connection, alert_id: str) -> bool:
+    cursor = await conn.execute("SELECT FROM alert WHERE alert_id = %s", [alert_id])
+    return await cursor.fetchone() is not None
+
+
+async def open_of_rule(conn: Connection, rule: str) -> list[str]:
+    """The ids of the open alerts of a rule that is about stackwatch itself."""
+    cursor = await conn.execute(
+        "SELECT alert_id FROM alert WHERE site_id IS NULL AND rule = %s AND state IN ('firing', 'acknowledged')", [rule]
+    )
+    return [alert_id for (alert_id,) in await cursor.fetchall()]
 
 
 async def announce(conn: Connection, events: Iterable[tuple[str, str]]) -> int:

@@ -20,6 +20,8 @@ class Beat:
     detail: dict[str, Any]
 
 
+YOUNG_S: Final = 15.0  #: a part that has not beaten for so long is taken for dead
+
 _BEATS: Final[LiteralString] = """
 SELECT component, instance, extract(epoch FROM now() - beat_at)::float8 AS age_s, ok, detail
 FROM heartbeat ORDER BY component, beat_at DESC, instance
@@ -33,7 +35,7 @@ SELECT
         SELECT stored, duplicate, conflict, quarantined FROM book_entry) arrived) AS rows,
     (SELECT count(*) FROM rejudge) AS rejudge,
     (SELECT count(*) FROM alert_event WHERE feed_number IS NULL) AS unnumbered,
-    (SELECT count(*) FROM outgoing WHERE sent_at IS NULL AND due_at <= now()) AS outgoing_due,
+    (SELECT count(*) FROM outgoing WHERE sent_at IS NULL AND gave_up_at IS NULL AND due_at <= now()) AS outgoing_due,
     (SELECT count(*) FROM quarantine WHERE status = 'held') AS quarantine_held,
     (SELECT count(*) FROM "case" WHERE closed_at IS NULL) AS open_cases
 """
@@ -52,6 +54,12 @@ async def beats(conn: Connection) -> list[Beat]:
     async with conn.cursor(row_factory=class_row(Beat)) as cursor:
         await cursor.execute(_BEATS)
         return await cursor.fetchall()
+
+
+def all_well(seen: Sequence[Beat], components: Sequence[str]) -> bool:
+    """Whether of each of *components* one instance at least beats and is well."""
+    well = {beat.component for beat in seen if beat.ok and beat.age_s < YOUNG_S}
+    return well.issuperset(components)
 
 
 async def public_sites(conn: Connection, codes: Sequence[str], *, limit: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What surrounds the rows of a message: its batch, the books, the quarantine, the queue, the clocks.
+"""What surrounds the rows of a message: its batch, the books, the quarantine, the clocks.
 
 Everything here is written in the transaction that stores the rows, so a receipt never promises more than is
 committed. Locks are taken in one order (frames, rows, sessions, clocks), by every writer.
@@ -6,7 +6,7 @@ committed. Locks are taken in one order (frames, rows, sessions, clocks), by eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
@@ -115,11 +115,6 @@ _PUT_QUARANTINE: Final[LiteralString] = """
 INSERT INTO quarantine (topic, site_id, edge, session, seq, digest, payload, reason, refused, received_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (topic, digest) DO UPDATE SET deliveries = quarantine.deliveries + 1
-"""
-_REJUDGE: Final[LiteralString] = """
-INSERT INTO rejudge (stack_id, hour, reason)
-SELECT k.stack_id, k.hour, %(reason)s
-FROM unnest(%(stacks)b::integer[], %(hours)b::timestamptz[]) AS k (stack_id, hour)
 """
 _SITE_CLOCK: Final[LiteralString] = """
 INSERT INTO site_clock (site_id, newest) SELECT * FROM unnest(%b::integer[], %b::timestamptz[])
@@ -239,15 +234,6 @@ async def put_quarantined(conn: Connection, items: Sequence[Quarantined]) -> Non
                 for item in sorted(items, key=lambda item: (item.topic, item.digest))
             ],
         )
-
-
-async def ask_to_judge(conn: Connection, hours: Iterable[tuple[int, datetime]], *, reason: str) -> None:
-    """Put (stack_id, hour) into the queue of the rule stage and wake it."""
-    pairs = sorted(set(hours))
-    if pairs:
-        stacks, starts = zip(*pairs, strict=True)
-        await conn.execute(_REJUDGE, {"stacks": list(stacks), "hours": list(starts), "reason": reason})
-        await conn.execute("SELECT pg_notify('rejudge', '')")
 
 
 async def advance_clocks(conn: Connection, sites: Mapping[int, datetime], stacks: Mapping[int, datetime]) -> None:

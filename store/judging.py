@@ -1,4 +1,4 @@
-"""The queue of hours, the clock, and the means and verdicts of hours and months.
+"""The means and verdicts of hours and months.
 
 A provisional row is replaced in place; once final it is superseded by a new revision and stays readable. The
 decision what to write is `revise`, a pure function of what stands and what is new.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final, LiteralString, TypeVar
 
 from psycopg.types.json import Jsonb
@@ -18,123 +18,6 @@ from plant.months import JudgedHour, Month
 from plant.periods import instant, micros
 from plant.verdicts import Verdict
 from store.pool import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Hours of one stack that need judging, and the rows of the queue that asked for them."""
-
-    stack_id: int
-    hours: tuple[int, ...]  #: starts, microseconds, rising
-    queue_ids: tuple[int, ...]
-
-
-_CLAIM: Final[LiteralString] = """
-SELECT rejudge_id, stack_id, hour FROM rejudge ORDER BY rejudge_id LIMIT %s FOR UPDATE SKIP LOCKED
-"""
-
-
-async def claim(conn: Connection, most: int) -> list[Asked]:
-    """The oldest questions of the queue that nobody works on, by stack; locked until the transaction ends."""
-    cursor = await conn.execute(_CLAIM, [most])
-    hours: dict[int, set[int]] = {}
-    ids: dict[int, list[int]] = {}
-    for queue_id, stack_id, hour in await cursor.fetchall():
-        hours.setdefault(stack_id, set()).add(micros(hour))
-        ids.setdefault(stack_id, []).append(queue_id)
-    return [Asked(stack_id, tuple(sorted(hours[stack_id])), tuple(ids[stack_id])) for stack_id in sorted(hours)]
-
-
-async def lock_stack(conn: Connection, stack_id: int) -> None:
-    """One writer of a stack's verdicts at a time."""
-    await conn.execute("SELECT pg_advisory_xact_lock(7274002, %s)", [stack_id])
-
-
-async def answered(conn: Connection, queue_ids: Sequence[int]) -> None:
-    await conn.execute("DELETE FROM rejudge WHERE rejudge_id = ANY(%s)", [list(queue_ids)])
-
-
-async def put_tick(conn: Connection, at: datetime, leader: str) -> datetime:
-    """Commit the clock; it never goes back, whatever the machine's clock does. The newest tick."""
-    cursor = await conn.execute(
-        """
-        INSERT INTO tick (at, leader)
-        SELECT %(at)s, %(leader)s WHERE NOT EXISTS (SELECT FROM tick WHERE at >= %(at)s)
-        """,
-        {"at": at, "leader": leader},
-    )
-    await conn.execute("DELETE FROM tick WHERE at < (SELECT max(at) FROM tick) - interval '1 hour'")
-    cursor = await conn.execute("SELECT max(at) FROM tick")
-    row = await cursor.fetchone()
-    assert row is not None
-    newest: datetime = row[0]
-    return newest
-
-
-async def newest_tick(conn: Connection) -> datetime | None:
-    row = await (await conn.execute("SELECT max(at) FROM tick")).fetchone()
-    return None if row is None else row[0]
-
-
-async def clock(conn: Connection, site_id: int, *, simulated: bool) -> int | None:
-    """What time it is at a site, in microseconds: the newest tick, or its newest row where it is simulated."""
-    if simulated:
-        cursor = await conn.execute("SELECT newest FROM site_clock WHERE site_id = %s", [site_id])
-    else:
-        cursor = await conn.execute("SELECT max(at) FROM tick")
-    row = await cursor.fetchone()
-    return None if row is None or row[0] is None else micros(row[0])
-
-
-_CLOCKS: Final[LiteralString] = """
-WITH clock AS (
-    SELECT s.site_id, CASE WHEN s.simulated THEN c.newest ELSE (SELECT max(at) FROM tick) END AS now
-    FROM site s LEFT JOIN site_clock c USING (site_id)
-)
-"""
-_ASK_ENDED_HOURS: Final[LiteralString] = (
-    _CLOCKS
-    + """
-INSERT INTO rejudge (stack_id, hour, reason)
-SELECT DISTINCT m.stack_id, m.start, 'ended'
-FROM clock JOIN stack k USING (site_id) JOIN hour_mean m USING (stack_id)
-WHERE NOT m.final AND m.superseded_at IS NULL AND m.start + interval '1 hour' + %(after)s <= clock.now
-  AND NOT EXISTS (SELECT FROM rejudge q WHERE q.stack_id = m.stack_id AND q.hour = m.start)
-"""
-)
-_ASK_RUNNING_MONTHS: Final[LiteralString] = (
-    _CLOCKS
-    + """
-INSERT INTO rejudge (stack_id, hour, reason)
-SELECT DISTINCT v.stack_id, date_trunc('month', v.month::timestamp) AT TIME ZONE s.timezone, 'ended'
-FROM clock JOIN site s USING (site_id) JOIN stack k USING (site_id) JOIN month_verdict v USING (stack_id)
-WHERE NOT v.final AND v.superseded_at IS NULL
-  AND date_trunc('hour', clock.now - %(after)s) > date_trunc('hour', v.as_of - %(after)s)
-  AND NOT EXISTS (SELECT FROM rejudge q WHERE q.stack_id = v.stack_id)
-"""
-)
-# Not hours whose rows are gone (store.retention): they would be asked for again at each start, and never be answered.
-_ASK_OTHER_PACKS: Final[LiteralString] = """
-INSERT INTO rejudge (stack_id, hour, reason)
-SELECT DISTINCT v.stack_id, v.start, 'pack'
-FROM hour_verdict v JOIN stack k USING (stack_id) LEFT JOIN kept_from f USING (site_id)
-WHERE v.superseded_at IS NULL AND v.pack = %s AND v.pack_version <> %s
-  AND v.start >= coalesce(f.rows_from + interval '1 hour', '-infinity')
-"""
-
-
-async def ask_for_ended(conn: Connection, after_s: int) -> int:
-    """Ask for hours that the clock has meanwhile ended, and for months in which an hour more has passed."""
-    after = timedelta(seconds=after_s)
-    asked = 0
-    for query in (_ASK_ENDED_HOURS, _ASK_RUNNING_MONTHS):
-        asked += (await conn.execute(query, {"after": after})).rowcount
-    return asked
-
-
-async def ask_for_other_packs(conn: Connection, versions: Mapping[str, str]) -> int:
-    """Ask for every hour that stands under another version of a pack than today's."""
-    return sum([(await conn.execute(_ASK_OTHER_PACKS, [pack, version])).rowcount for pack, version in versions.items()])
 
 
 async def unfinished_hours(conn: Connection, stack_id: int, before: int) -> list[int]:
@@ -427,20 +310,23 @@ def _plain(value: Any) -> Any:
 
 
 _MONTH_HOURS: Final[LiteralString] = """
-SELECT pollutant, verdict, reason, claimed, count(*)
+SELECT month, pack, pollutant, verdict, reason, claimed, count(*)
 FROM hour_verdict
-WHERE stack_id = %(stack_id)s AND pack = %(pack)s AND month = %(month)s AND superseded_at IS NULL AND final
-  AND start BETWEEN %(month)s::timestamptz - interval '2 days' AND %(month)s::timestamptz + interval '33 days'
-GROUP BY 1, 2, 3, 4
+WHERE stack_id = %(stack_id)s AND pack = ANY(%(packs)s) AND month = ANY(%(months)s) AND superseded_at IS NULL AND final
+  AND start BETWEEN %(first)s::timestamptz - interval '2 days' AND %(last)s::timestamptz + interval '33 days'
+GROUP BY 1, 2, 3, 4, 5, 6
 """
 
 
-async def hours_of_month(conn: Connection, stack_id: int, pack: str, month: date) -> dict[str, dict[JudgedHour, int]]:
-    """How many final hours of each kind a month has, by pollutant."""
-    cursor = await conn.execute(_MONTH_HOURS, {"stack_id": stack_id, "pack": pack, "month": month})
-    found: dict[str, dict[JudgedHour, int]] = {}
-    for pollutant, verdict, reason, claimed, count in await cursor.fetchall():
-        found.setdefault(pollutant, {})[JudgedHour(Verdict(verdict), reason, claimed)] = count
+async def hours_of_months(
+    conn: Connection, stack_id: int, packs: Sequence[str], months: Sequence[date]
+) -> dict[tuple[date, str, str], dict[JudgedHour, int]]:
+    """How many final hours of each kind the months have, by (month, pack, pollutant)."""
+    bounds = {"months": list(months), "first": min(months), "last": max(months)}
+    cursor = await conn.execute(_MONTH_HOURS, {"stack_id": stack_id, "packs": list(packs), **bounds})
+    found: dict[tuple[date, str, str], dict[JudgedHour, int]] = {}
+    for month, pack, pollutant, verdict, reason, claimed, count in await cursor.fetchall():
+        found.setdefault((month, pack, pollutant), {})[JudgedHour(Verdict(verdict), reason, claimed)] = count
     return found
 
 

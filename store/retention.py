@@ -48,6 +48,8 @@ TABLES: Final = (
     _Table("measurement_conflict", "sampled_at", "records_from"),
     _Table("hour_mean", "start", "records_from"),
     _Table("hour_verdict", "start", "records_from"),
+    _Table("hour_feature", "start", "rows_from"),
+    _Table("life", "day", "records_from"),
     _Table("month_verdict", "month", "records_from"),
     _Table("reported_mean", "sampled_at", "records_from"),
     _Table("signal", "sampled_at", "rows_from", "site"),

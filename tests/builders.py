@@ -14,13 +14,14 @@ from typing import Any, Final
 
 from psycopg_pool import AsyncConnectionPool
 
+from alerts.edges import keep_books
 from alerts.stage import Stage
 from ingestor.intake import Incoming, Intake, Outcome
 from plant import topics
 from plant.packs import outlets_by_pack
 from plant.register import read_register
 from plant.settings import Settings
-from store import judging
+from store import clock, coverage, queue
 from store.pool import Connection, open_pool, transaction
 from store.register import import_register
 
@@ -126,6 +127,7 @@ class Pipe:
         self.pool = pool
         self.intake = Intake(pool, ROOT, "test")
         self.stage = Stage(config, pool)
+        self.lets_fail = False  #: a test of failing lets stacks be set aside
 
     async def publish(
         self, payload: bytes, *, site: str = "works", edge: str = "e1", received_at: datetime | None = None
@@ -147,8 +149,8 @@ class Pipe:
         """Commit the clock and judge all that is asked."""
         moment = datetime.fromisoformat(at) if isinstance(at, str) else at
         async with transaction(self.pool) as conn:
-            await judging.put_tick(conn, moment, "test")
-            await judging.ask_for_ended(conn, 120)
+            await clock.put_tick(conn, moment, "test")
+            await queue.ask_for_ended(conn, 120)
         await self.judge()
 
     async def judge(self) -> None:
@@ -156,6 +158,23 @@ class Pipe:
             pass
         while await self.stage.number_some():
             pass
+        if not self.lets_fail:
+            assert await self.rows("SELECT stack_id, reason FROM set_aside") == [], "no stack's judging failed"
+
+    async def keep_books(self) -> None:
+        """Fold and judge the books as the leader does at a tick."""
+        async with transaction(self.pool) as conn:
+            now = await clock.newest_tick(conn)
+        more = now is not None
+        while more and now is not None:
+            async with transaction(self.pool) as conn:
+                more = await keep_books(conn, now=now)
+
+    async def note_missing(self) -> int:
+        """Count what is missing of hours that ended, as the leader does at a tick; at how many sites."""
+        async with transaction(self.pool) as conn:
+            now = await clock.newest_tick(conn)
+            return 0 if now is None else await coverage.note_missing(conn, now=now)
 
     async def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         async with transaction(self.pool) as conn:

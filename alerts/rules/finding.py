@@ -19,6 +19,7 @@ class Series:
     stack: str | None = None
     pollutant: str | None = None
     edge: str | None = None
+    instrument: str | None = None  #: where a rule looks at each of a stack's instruments, and this is not the first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Finding:
     clause: str
     evidence: Mapping[str, Any]
     settled: bool  #: the period has ended; until then the numbers still move
+    ended_at: int | None = None  #: where the rule itself knows when it was over; else what follows ends it
 
     @property
     def alert_id(self) -> str:
@@ -42,8 +44,9 @@ class Finding:
 
 
 def alert_id(series: Series, period_start: int) -> str:
-    """A function of rule, pack, stack or edge, pollutant and period, and of nothing else."""
+    """A function of rule, pack, stack or edge, pollutant, instrument and period, and of nothing else."""
     parts = (series.rule, series.pack, series.site, series.stack, series.pollutant, str(period_start))
     name = "\n".join(part or "" for part in parts) + (f"\n{series.edge}" if series.edge else "")
+    name += f"\n\n{series.instrument}" if series.instrument else ""  # no edge's name begins with a line's end
     digest = hashlib.blake2b(name.encode(), digest_size=15).digest()
     return "al-" + base64.b32encode(digest).decode().lower()

@@ -38,6 +38,24 @@ class VerdictHours:
     claimed: Truths  #: excluded or undecided by the plant's own unaccepted claims
     revision: Counts  #: of the verdict; 0 where there is none
 
+    @classmethod
+    def none(cls, n_hours: int) -> VerdictHours:
+        """Hours without a verdict."""
+        nothing, nan = np.full(n_hours, None, dtype=object), np.full(n_hours, np.nan)
+        zero = np.zeros(n_hours, dtype=np.int64)
+        return cls(
+            verdict=nothing,
+            reason=nothing,
+            corrected=nan,
+            limit=nan,
+            mean=nan,
+            o2=nan,
+            mass_kg=nan,
+            valid_minutes=zero,
+            claimed=np.zeros(n_hours, dtype=bool),
+            revision=zero,
+        )
+
     def is_(self, verdict: Verdict) -> Truths:
         found: Truths = self.verdict == verdict
         return found
@@ -68,6 +86,8 @@ class History:
     channels: Mapping[tuple[str, str], Mapping[str, Values]]
     """By (instrument, channel): `plant.features.CHANNEL`, of the values as sent."""
     verdicts: Mapping[tuple[str, str], VerdictHours]  #: by (pack, pollutant)
+    unread: frozenset[int] = frozenset()
+    """Places of hours without a row here of which rows have come and are not judged yet: nothing is known of them."""
     marks: tuple[Span, ...] = ()
     orders: tuple[Span, ...] = ()
     conflicts: Mapping[str, Counts] = field(default_factory=dict)  #: by channel, rows with two values of a revision
@@ -79,8 +99,10 @@ class History:
     """By (stack, instrument, channel), of the other stacks of the site: the features `block0` .. `block5`."""
     records: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """By kind of instrument record (`calibration`, `comparison`, `parameter`): when, in microseconds, rising."""
+    changes: tuple[Span, ...] = ()
+    """Changes of instruments' parameters, in the order of time; kind `register` or `reported`; `end` is the start."""
     mass_before: Mapping[str, float] = field(default_factory=dict)
-    """By pollutant, kg in the local year before `start[0]`."""
+    """By pollutant, kg in the local year before `start[0]`: a sum of hours in whole grams."""
 
     @property
     def n_hours(self) -> int:

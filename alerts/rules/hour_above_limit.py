@@ -9,66 +9,63 @@ Source          the pack's clause; cn-steel-ule-2019: 2019 Opinion, Annex 2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 from typing import Final
 
+import numpy as np
+
 from alerts.rules.finding import Finding, Series
-from plant.limits import Governing
-from plant.packs import Pack
+from alerts.subject import Watched
+from plant.hours import HourMeans
 from plant.periods import HOUR
-from plant.verdicts import Verdict
+from plant.verdicts import HourVerdicts, Verdict
 
 NAME: Final = "hour_above_limit"
+GRAVE_TIMES: Final = 2.0  #: so many times the limit is one severity graver [D]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedHourMean:
-    """One final hour of a series, with the numbers it was judged on."""
+def severity_of(watched: Watched, corrected: float) -> str:
+    """How grave an hour with that mean is: by what the limit binds with, and by how far it is passed.
 
-    start: int
-    verdict: Verdict
-    reason: str
-    mean: float
-    corrected: float
-    o2: float | None
-    limit: float
-    valid_minutes: int
-    over_range_minutes: int
-    method_sensitive: bool
-    instrument: str
-    revision: int
-    rows_hash: str
+    A policy limit binds only through another text; a standard and a permit bind by themselves.
+    """
+    binding = watched.pack.kind == "statutory" or watched.rule.limit.mark == "permit"
+    grave = corrected > GRAVE_TIMES * watched.rule.limit.mg_m3
+    return ("critical" if grave else "major") if binding else ("major" if grave else "warning")
 
 
-def judge(pack: Pack, rule: Governing, series: Series, hour: JudgedHourMean) -> Finding | None:
-    """The finding in *hour*, or None where it is not breached."""
-    if hour.verdict is not Verdict.BREACHED:
-        return None
-    outlet = rule.outlet
+def judge_hours_of(watched: Watched, means: HourMeans, verdicts: HourVerdicts, *, now: int) -> list[Finding]:
+    """The findings of the breached hours. The revision is added by who writes them down."""
+    series = watched.series(NAME)
+    breached = np.flatnonzero(verdicts.verdict == Verdict.BREACHED).tolist()
+    return [_finding(watched, series, means, verdicts, at) for at in breached]
+
+
+def _finding(watched: Watched, series: Series, means: HourMeans, verdicts: HourVerdicts, at: int) -> Finding:
+    pack, outlet, start = watched.pack, watched.rule.outlet, int(means.start[at])
+    o2 = float(means.o2[at])
     return Finding(
         series=series,
-        # A policy limit binds only through another text; a standard is one.
-        severity="major" if pack.kind == "statutory" else "warning",
-        period_start=hour.start,
-        period_end=hour.start + HOUR,
-        observed=hour.corrected,
-        limit=hour.limit,
+        severity=severity_of(watched, float(verdicts.corrected[at])),
+        period_start=start,
+        period_end=start + HOUR,
+        observed=float(verdicts.corrected[at]),
+        limit=verdicts.limit,
         unit="mg/m3",
         clause=f"{pack.instrument}, {pack.clause}: {outlet.name}",
         evidence={
-            "revision": hour.revision,
             "pack_version": pack.version,
-            "mean": hour.mean,
-            "corrected": hour.corrected,
-            "o2": hour.o2,
+            "mean": float(means.mean[at]),
+            "corrected": float(verdicts.corrected[at]),
+            "o2": o2 if math.isfinite(o2) else None,
             "base_o2": outlet.base_o2_vol_pct,
-            "valid_minutes": hour.valid_minutes,
-            "over_range_minutes": hour.over_range_minutes,
-            "method_sensitive": hour.method_sensitive,
-            "instrument": hour.instrument,
-            "reason": hour.reason,
-            "rows_hash": hour.rows_hash,
-            "mark": rule.limit.mark,
+            "valid_minutes": int(means.valid_minutes[at]),
+            "over_range_minutes": int(means.over_range_minutes[at]),
+            "method_sensitive": bool(verdicts.method_sensitive[at]),
+            "instrument": str(means.instrument[at]),
+            "reason": str(verdicts.reason[at]),
+            "rows_hash": means.rows_hash[at].hex(),
+            "mark": watched.rule.limit.mark,
         },
         settled=True,
     )

@@ -1,11 +1,15 @@
 // What the page knows, when it asks again, and drawing it at most a few times a second however fast alerts come.
 import { h } from "./elements.js";
+import { grouped, isQuiet } from "./grouped.js";
 import { ask, follow, forget, remember, token, tokenFromAddress } from "./live.js";
+import { draftsCard, queueCard } from "./marks.js";
+import { learn, title } from "./rules.js";
 import { alertCard, booksCard, caseCard, healthView, isFictional, siteCard } from "./view.js";
-import { current, switchLanguage, word } from "./words.js";
+import { current, number, switchLanguage, word } from "./words.js";
 
 const KEPT = 500; // alerts in memory: a replayed year brings thousands
 const SHOWN = { open: 12, over: 4 }; // until a person asks for all of them
+const MOST_OPEN = 200; // asked for at once
 const MOST = 100; // elements drawn even then
 const DRAW_MS = 250;
 const HOUR_MS = 3_600_000;
@@ -13,6 +17,7 @@ const DAY_MS = 24 * HOUR_MS;
 const WATCHED = 10; // sites whose missing rows are counted: an operator has one, an agency has the metrics
 const OWN = 2; // who sees no more sites than that gets all reported hours explained; others where they look
 const TROUBLE = ["suspended", "restricted", "trial", "operating"]; // what needs eyes comes first
+const RULES_MS = 3_600_000; // they change with the program
 const EXPLAIN_MS = 300_000; // they change once an hour, and each asks for the arithmetic of a day
 const REPORTED = "&channel=so2&channel=nox&channel=pm";
 const RANK = { critical: 0, major: 1, warning: 2, info: 3 };
@@ -20,7 +25,7 @@ const RANK = { critical: 0, major: 1, warning: 2, info: 3 };
 const at = (id) => document.getElementById(id);
 const isOpen = (alert) => alert.state === "firing" || alert.state === "acknowledged";
 
-const known = { alerts: new Map(), cases: [], sites: [], status: new Map(), reported: new Map(), books: [], missing: new Map(), health: null };
+const known = { alerts: new Map(), groups: new Map(), open: 0, cases: [], drafts: [], queue: [], sites: [], status: new Map(), reported: new Map(), books: [], missing: new Map(), health: null };
 let line = "connecting";
 let refused = false;
 let away = false;
@@ -28,6 +33,7 @@ let following = null;
 let explained = 0; // when reported hours were last put beside ours
 const explaining = new Set(); // of which stacks at this moment
 let unfolded = false; // all alerts, not the first of them
+const chosen = { drafts: new Set(), queue: new Set() }; // what a person ticked
 const drawn = new Set(); // parts to draw again
 
 function draw(...parts) {
@@ -62,6 +68,12 @@ function put(id, ...children) {
   }
 }
 
+/** A section, and the way to it. */
+function show(id, shown) {
+  at(id).hidden = !shown;
+  document.querySelector(`nav a[href="#${id}"]`).hidden = !shown;
+}
+
 const siteOf = (code) => known.sites.find((site) => site.code === code);
 const typing = (id) => at(id).contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA";
 
@@ -91,22 +103,34 @@ const PAINT = {
   alerts() {
     if (typing("alert-list")) return draw("alerts");
     const all = [...known.alerts.values()];
-    all.sort((a, b) => isOpen(b) - isOpen(a) || (isOpen(a) ? RANK[a.severity] - RANK[b.severity] : 0) || (a.period_start < b.period_start ? 1 : -1));
+    const rank = (alert) => (isOpen(alert) ? RANK[alert.severity] + (isQuiet(alert) ? 4 : 0) : alert.state === "withdrawn" ? 9 : 8); // what is quiet comes behind
+    all.sort((a, b) => rank(a) - rank(b) || (a.period_start < b.period_start ? 1 : -1));
     const open = all.filter(isOpen).length;
-    const shown = unfolded ? all.slice(0, MOST) : [...all.slice(0, open).slice(0, SHOWN.open), ...all.slice(open).slice(0, SHOWN.over)];
-    put("alert-counts", open ? h(`span.pill.${all.some((alert) => isOpen(alert) && RANK[alert.severity] < 2) ? "bad" : "warn"}`, {}, `${open}${open >= KEPT ? "+" : ""} ${word("open")}`) : []);
+    const counted = known.open > MOST_OPEN ? known.open : open; // more than are known here: as the API counts them
+    const card = (alert) => alertCard(alert, siteOf(alert.site), acknowledge);
+    const cards = [grouped(all.slice(0, open), siteOf, card, known.open > MOST_OPEN ? known.groups : new Map()), all.slice(open).map(card)];
+    const shown = unfolded ? cards.flat().slice(0, MOST) : [...cards[0].slice(0, SHOWN.open), ...cards[1].slice(0, SHOWN.over)];
+    const most = Math.min(cards.flat().length, MOST);
+    put("alert-counts", open ? h(`span.pill.${all.some((alert) => rank(alert) < 2) ? "bad" : "warn"}`, {}, `${number(counted)} ${word("open")}`) : []);
     put("alert-list",
       !token() ? h("p.card.soft", {}, word("alerts_need_token")) : [],
       token() && !all.length ? h("p.card.soft", {}, word("no_alerts")) : [],
-      shown.map((alert) => alertCard(alert, siteOf(alert.site), acknowledge)),
-      unfolded || all.length > shown.length ? h("button", { type: "button", onclick: () => {
+      shown,
+      unfolded || most > shown.length ? h("button", { type: "button", onclick: () => {
         unfolded = !unfolded;
         draw("alerts");
-      } }, unfolded ? word("fewer") : word("more", { n: Math.min(all.length, MOST) - shown.length })) : []);
+      } }, unfolded ? word("fewer") : word("more", { n: most - shown.length })) : []);
   },
   cases() {
     if (typing("case-list")) return draw("cases");
     put("case-list", known.cases.length ? known.cases.map((file) => caseCard(file, siteOf(file.site), act)) : h("p.card.soft", {}, word("no_cases")));
+  },
+  marks() {
+    if (typing("mark-list")) return draw("marks");
+    show("marks", token() && (known.drafts.length || known.queue.length));
+    put("mark-list",
+      known.queue.length ? queueCard(known.queue, siteOf, chosen.queue, decide) : [],
+      known.drafts.length ? draftsCard(known.drafts, siteOf, chosen.drafts, settle) : []);
   },
   sites() {
     put("site-list", known.sites.length ? known.sites.map((site) => siteCard(site, known.status.get(site.code),
@@ -115,7 +139,7 @@ const PAINT = {
   },
   books() {
     const sites = [...new Set(known.books.map((line) => line.site))];
-    at("books").hidden = !token();
+    show("books", token());
     put("books-list",
       !sites.length ? h("p.card.soft", {}, word("no_books")) : [],
       sites.slice(0, MOST).map((code) => booksCard(siteOf(code), linesOf(code), known.missing.get(code))));
@@ -145,14 +169,48 @@ async function act(file, action, reason) {
   await Promise.all([loadCases(), loadSites()]);
 }
 
+async function decide(ids, decision, reason) {
+  await ask("/v1/marks/decisions", { ids, decision, reason });
+  document.activeElement?.blur();
+  await loadMarks();
+}
+
+async function settle(ids, action, reason) {
+  await ask(`/v1/marks/drafts/${action}`, { ids, reason });
+  document.activeElement?.blur();
+  await loadMarks();
+}
+
+async function loadMarks() {
+  if (!token()) return;
+  const [drafts, queue] = await Promise.all([ask(`/v1/marks/drafts?limit=${MOST}`), ask("/v1/marks/queue")]);
+  known.drafts = drafts.items;
+  known.queue = queue.items;
+  draw("marks");
+}
+
+async function loadRules() {
+  learn((await ask("/v1/rules")).items);
+  draw("alerts");
+}
+
 async function loadAlerts() {
   if (!token()) return;
   const [open, newest] = await Promise.all([
-    ask("/v1/alerts?state=firing&state=acknowledged&limit=200"),
+    ask(`/v1/alerts?state=firing&state=acknowledged&limit=${MOST_OPEN}`),
     ask("/v1/alerts?limit=50"),
   ]);
   // The list is at least as new as any event that came before it was asked for.
   [...newest.items, ...open.items].forEach(take);
+  draw("alerts");
+}
+
+/** How many alerts are open, by group: a replayed year has more than a page should know. */
+async function loadGroups() {
+  if (!token()) return;
+  const counted = await ask("/v1/alerts/groups");
+  known.groups = new Map(counted.items.map((group) => [group.key, group]));
+  known.open = counted.alerts;
   draw("alerts");
 }
 
@@ -169,7 +227,7 @@ async function loadSites() {
   const page = await ask("/v1/sites?limit=100");
   for (const site of page.items) known.status.set(site.code, await statusOf(site));
   known.sites = page.items.sort((a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state));
-  draw("sites", "alerts", "cases", "books");
+  draw("sites", "alerts", "cases", "marks", "books");
 }
 
 /** The operator's view of a site; of the public's, the stacks alone. */
@@ -289,7 +347,7 @@ function start() {
     event: (alert) => {
       const fresh = alert.event === "opened";
       take(alert);
-      if (fresh) at("spoken").textContent = `${word("new_alert")}: ${word(alert.rule)} ${alert.site} ${alert.stack ?? ""}`;
+      if (fresh) at("spoken").textContent = `${word("new_alert")}: ${title(alert.rule)} ${alert.site} ${alert.stack ?? ""}`;
       draw("alerts");
     },
     closed: (error) => {
@@ -306,7 +364,11 @@ function signOut(because = false) {
   refused = because;
   following?.abort();
   known.alerts.clear();
+  known.groups.clear();
+  known.open = 0;
   known.cases = [];
+  known.drafts = [];
+  known.queue = [];
   known.books = [];
   known.missing.clear();
   known.status.clear();
@@ -324,6 +386,7 @@ function signIn(text) {
   start();
   loadSites().then(loadReported).catch((error) => error.status === 401 && signOut(true));
   loadCases().catch(() => draw("notices"));
+  loadMarks().catch(() => draw("notices"));
   loadBooks().catch(() => draw("notices"));
 }
 
@@ -348,8 +411,11 @@ PAINT.words();
 PAINT.line();
 PAINT.alerts();
 start();
+keep(loadRules, RULES_MS);
 keep(loadHealth, 5000);
+keep(loadGroups, 15000);
 keep(loadSites, 10000);
 keep(loadReported, 5000);
 keep(loadCases, 5000);
+keep(loadMarks, 30000);
 keep(loadBooks, 30000);

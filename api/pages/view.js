@@ -1,22 +1,19 @@
 // From answers to elements: alerts, cases, sites with their months, books, health.
 import { edgesPill, edgesView } from "./edges.js";
 import { folded, gas, h, pill } from "./elements.js";
+import { figureLine, pairs } from "./figures.js";
+import { isQuiet } from "./grouped.js";
 import { reportedView } from "./reported.js";
-import { number, percent, time, word } from "./words.js";
+import { about, isLead, title } from "./rules.js";
+import { current, moment, named, number, percent, time, word } from "./words.js";
 
 const SEVERITY = { critical: "bad", major: "bad", warning: "warn", info: "" };
 const VERDICT = { breached: "bad", undecided: "warn", clear: "good", running: "" };
 const STATE = { suspended: "bad", restricted: "warn", trial: "warn", operating: "good" };
 const CASE = { suspended: "bad", detected: "warn", verified: "warn", decided: "warn", trial: "warn", lifted: "good" };
 
-const pairs = (object) =>
-  h("dl", {}, Object.entries(object).flatMap(([key, value]) => [
-    h("dt", {}, key.replaceAll("_", " ")),
-    h("dd", {}, value !== null && typeof value === "object" ? JSON.stringify(value) : String(value ?? "–")),
-  ]));
-
 /** A form that asks for a text and one of several words; `send(text, chosen)` may fail, and then says why. */
-function asking(id, label, choices, send) {
+export function asking(id, label, choices, send) {
   const area = h("textarea", { rows: "2", required: true, "data-keep": id });
   const fault = h("p.pill.bad", { role: "alert", hidden: true });
   const form = h("form.act", {
@@ -41,25 +38,40 @@ function asking(id, label, choices, send) {
 
 export function alertCard(alert, site, acknowledge) {
   const zone = site?.timezone;
-  const share = alert.rule === "month_below_share";
-  const value = share ? percent(alert.observed) : number(alert.observed);
-  const limit = share ? percent(alert.limit) : `${number(alert.limit)} ${(alert.unit ?? "").replace("m3", "m³")}`;
-  const period = time(alert.period_start, zone);
+  const monthly = alert.rule === "month_below_share";
+  const period = monthly ? time(alert.period_start, zone).slice(0, 7) : moment(alert.period_start, zone);
+  const words = alert.evidence?.words?.[current()];
   const over = alert.state === "resolved" || alert.state === "withdrawn";
-  return h(`article.card.alert.${alert.severity}.${alert.state}`, {},
+  const quiet = isQuiet(alert) && !over;
+  return h(`article.card.alert.${alert.severity}.${alert.state}${quiet ? ".quiet" : ""}`, {},
     h("div.row", {},
       pill(word(alert.severity), over ? "" : SEVERITY[alert.severity]),
-      h("strong", {}, word(alert.rule)),
+      h("strong", {}, title(alert.rule)),
+      isLead(alert.rule) ? pill(word("lead")) : null,
       site?.simulated ? pill(word("simulated"), "warn") : null,
       h("span.end", {}, pill(word(alert.state)))),
-    alert.unit === "rows" ? h("p.figure", {}, word("n_rows", { n: number(alert.observed) }))
-      : h("p.figure", {}, `${gas(alert.pollutant)} ${value}`, h("span.soft", {}, ` ${word("of_limit")} ${limit}`)),
-    h("p.soft", {}, `${site?.shown ?? alert.site} · ${alert.stack ?? alert.evidence?.edge ?? ""} · ${share ? period.slice(0, 7) : period}`),
+    h("p.figure", {}, figureLine(alert)),
+    words ? h("p", {}, words) : null,
+    quiet ? h("p.soft", {}, `${word("quiet")}: ${alert.suppressed_by.map((why) => named("quiet", why.reason)).join(", ")}`) : null,
+    h("p.soft", {}, `${site?.shown ?? alert.site ?? "stackwatch"} · ${alert.stack ?? alert.evidence?.edge ?? ""} · ${period}`),
     folded(`alert-${alert.id}`, word("numbers"),
-      pairs({ [word("clause")]: alert.clause, [word("started")]: time(alert.started_at, zone), [word("ended")]: time(alert.ended_at, zone), ...alert.evidence, id: alert.id }),
+      ruleView(alert.rule),
+      pairs({ clause: alert.clause, started: alert.started_at, ended: alert.ended_at, ...alert.evidence, id: alert.id }, zone),
       alert.state === "firing"
         ? asking(`note-${alert.id}`, word("note"), [{ value: "", text: word("acknowledge") }], (note) => acknowledge(alert, note))
         : null));
+}
+
+/** What the rule says, in the words of its manual (English), and of a lead what else explains it. */
+function ruleView(name) {
+  const rule = about(name);
+  if (!rule) return null;
+  const rate = rule.false_per_stack_month;
+  return [
+    h("p.soft", { lang: "en" }, rule.says),
+    rule.otherwise ? h("p", { lang: "en" }, h("strong", {}, `${word("otherwise")}: `), rule.otherwise) : null,
+    rule.lead && rate !== null ? h("p.soft", {}, word("false_leads", { n: number(rate) })) : null,
+  ];
 }
 
 export function caseCard(file, site, act) {
@@ -100,11 +112,11 @@ function monthView(pollutant, month, hour) {
     h("div.row", {}, h("strong", {}, gas(pollutant)), month ? h("span.figure", {}, percent(month.share)) : null,
       month ? h("span.end", {}, pill(word(month.verdict), VERDICT[month.verdict])) : null),
     month ? bar : null,
-    month
+    month && !month.hours_valid ? null : month
       ? h("p", {}, month.budget_left >= 0 ? word("budget_left", { n: month.budget_left }) : word("budget_gone", { n: -month.budget_left }))
       : h("p.soft", {}, word("no_month")),
     month ? h("p.soft", {}, [
-      word("within", { n: month.hours_within, all: month.hours_valid }),
+      month.hours_valid ? word("within", { n: month.hours_within, all: month.hours_valid }) : word("no_valid_hour"),
       month.hours_undecided ? word("undecided_hours", { n: month.hours_undecided }) : null,
       excluded ? word("excluded_hours", { n: excluded }) : null,
       month.share_worst !== null && month.share_worst !== month.share ? word("worst_share", { n: percent(month.share_worst) }) : null,
@@ -120,7 +132,7 @@ export function siteCard(site, status, reported, load) {
     h("div.row", {},
       h("h3", {}, site.shown), pill(word(site.state === "trial" ? "trial_state" : site.state), STATE[site.state]),
       site.simulated ? pill(word("simulated"), "warn") : null, fictional ? pill(word("fictional"), "warn") : null, edgesPill(status?.edges)),
-    h("p.soft", {}, `${site.code} · ${site.region_shown} · ${word("now")} ${time(site.now, site.timezone)}`),
+    h("p.soft", {}, `${site.code} · ${site.region_shown} · ${word("now")} ${moment(site.now, site.timezone)}`),
     (status?.stacks ?? []).map((stack) => {
       const names = [...new Set(["so2", "nox", "pm", ...Object.keys(stack.hour), ...Object.keys(stack.month)])]
         .filter((name) => stack.hour[name] || stack.month[name]);

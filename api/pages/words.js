@@ -79,6 +79,19 @@ export const WORDS = {
     statutory: "statutory limit", evasion: "evasion", ule: "ultra-low emission", deadline: "past the deadline",
     hour_above_limit: "Hour above the limit", month_below_share: "Month below its share",
     rows_unexplained: "Rows lost without a trace", rows_dropped: "Rows dropped by the outbox",
+    group_exceedance: "Exceedances", group_budget: "Budget of the month", group_data: "Data and transport",
+    group_integrity: "Leads on integrity", group_order: "Orders", group_system: "stackwatch itself",
+    n_alerts: "{n} alerts", n_quiet: "{n} quiet", show_alerts: "Show each", lead: "a lead, for a person to look at",
+    quiet: "Quiet", quiet_source_stopped: "the source stands still", quiet_month_breached: "the month is below its share anyway",
+    quiet_edge_offline: "its edge is offline", quiet_silence: "silenced by a person",
+    marks: "Marks", drafts: "Drafts of marks", marks_to_decide: "Marks to decide", file_mark: "file", dismiss_draft: "dismiss",
+    drafts_hint: "What the rows say that would have to be declared. A draft changes nothing until it is filed and accepted.",
+    accept: "accept", reject: "reject", choose_some: "Choose one or more first.", goes_on: "and goes on",
+    said_by: "says {cause}, {n} rows", was_due: "was due", late: "filed late", n_late: "{n} filed late", n_hours: "{n} h",
+    over_quota: "{n} of {all} h a year", from_draft: "from a draft", effect: "Accepting it changes {n} hours",
+    effect_none: "Accepting it changes no month.", effect_long: "What accepting it changes is worked out on request.",
+    left: "hours left: {n}", start_up: "start-up", shut_down: "shut-down", stopped: "stopped", maintenance: "maintenance",
+    calibration: "calibration", fault: "fault",
     books: "Books", books_day: "Books: what became of each row, newest day", no_books: "Nothing was published yet.",
     n_rows: "{n} rows", missing_rows: "last hour: {n} of {all} rows missing", edge: "edge", published: "published",
     stored: "stored", duplicate: "duplicate", conflict: "conflict", quarantined: "quarantined", dropped: "dropped",
@@ -104,6 +117,19 @@ export const WORDS = {
     cause_unexplained: "unexplained", cause_equal: "equal", cause_rounding: "rounding", cause_averaging_order: "order of averaging",
     cause_minutes_vs_rows: "rows, not minutes", cause_missing_rows: "missing rows", cause_flag: "flagged rows",
     cause_state: "minutes not running", cause_correction: "oxygen correction", cause_conversion: "unit or state", cause_clock: "clock",
+    receivers: "Notifications", judging: "Judging", hours: "h", otherwise: "What else explains it",
+    false_leads: "Of the labelled scenarios, {n} of these a stack and month were false.",
+    no_valid_hour: "no hour of it could be decided", times: "Times are on the clock of each site.",
+    ev_clause: "clause", ev_started: "began", ev_ended: "ended", ev_id: "id", ev_o2: "O₂, %", ev_base_o2: "base O₂, %",
+    ev_mean: "hour mean", ev_corrected: "at base O₂", ev_reason: "reason", ev_mark: "how sure the limit is", ev_revision: "revision",
+    ev_rows_hash: "hash of the rows", ev_instrument: "instrument", ev_pack_version: "version of the pack",
+    ev_valid_minutes: "valid minutes", ev_over_range_minutes: "minutes over range", ev_method_sensitive: "other methods decide otherwise",
+    ev_hour: "hour", ev_hours: "hours", ev_last: "last hour", ev_worst: "worst hour", ev_observed: "observed", ev_limit: "limit",
+    ev_hours_found: "hours found", ev_severity_since: "severity since", ev_rows: "rows in the hour", ev_longest_gap_s: "longest gap, s",
+    ev_of_it_in_this_hour_s: "of it in the hour, s", ev_hour_ended: "the hour has ended", ev_final: "the period has ended", ev_share: "share",
+    ev_share_worst: "share if claims do not hold", ev_budget: "hours allowed", ev_hours_above: "hours above", ev_hours_valid: "valid hours",
+    ev_hours_within: "hours within", ev_hours_undecided: "undecided hours", ev_hours_excluded: "excluded hours",
+    ev_hours_to_come: "hours to come", ev_left: "hours left", ev_month: "month", ev_edge: "edge",
     api_away: "stackwatch does not answer. Trying again.",
   },
   zh: {
@@ -185,6 +211,19 @@ export const WORDS = {
     statutory: "法定限值", evasion: "逃避监管", ule: "超低排放", deadline: "逾期未改造",
     hour_above_limit: "小时均值超限值", month_below_share: "月达标率不足",
     rows_unexplained: "数据不明缺失", rows_dropped: "采集端丢弃数据",
+    group_exceedance: "超标", group_budget: "当月允许超标小时", group_data: "数据与传输",
+    group_integrity: "真实性线索", group_order: "管控指令", group_system: "系统自身",
+    n_alerts: "{n} 条告警", n_quiet: "{n} 条已静默", show_alerts: "逐条查看", lead: "线索，须人工核实",
+    quiet: "静默", quiet_source_stopped: "污染源已停运", quiet_month_breached: "当月达标率已不足",
+    quiet_edge_offline: "数采设备离线", quiet_silence: "人工静默",
+    marks: "标记", drafts: "标记草稿", marks_to_decide: "待审核标记", file_mark: "提交", dismiss_draft: "不提交",
+    drafts_hint: "根据数据应当申报的内容。草稿经提交并被接受之前，不改变任何判定。",
+    accept: "接受", reject: "驳回", choose_some: "请先勾选。", goes_on: "仍在持续",
+    said_by: "依据 {cause}，{n} 条", was_due: "已逾期", late: "逾期提交", n_late: "{n} 个逾期提交", n_hours: "{n} 小时",
+    over_quota: "本年 {n} 小时，限额 {all} 小时", from_draft: "由草稿生成", effect: "接受后 {n} 个小时判定改变",
+    effect_none: "接受后各月不变。", effect_long: "时段较长，接受后的变化需单独计算。",
+    left: "剩余小时数：{n}", start_up: "启动", shut_down: "停机过程", stopped: "停运", maintenance: "维护",
+    calibration: "校准", fault: "故障",
     books: "台账", books_day: "台账：最近一天每条数据的去向", no_books: "尚未收到数据。",
     n_rows: "{n} 条", missing_rows: "上一小时：应有 {all} 条，缺 {n} 条", edge: "采集端", published: "已发出",
     stored: "已入库", duplicate: "重复", conflict: "冲突", quarantined: "隔离", dropped: "丢弃",
@@ -210,6 +249,19 @@ export const WORDS = {
     cause_unexplained: "原因不明", cause_equal: "一致", cause_rounding: "修约", cause_averaging_order: "平均顺序",
     cause_minutes_vs_rows: "按条而非按分钟平均", cause_missing_rows: "缺数", cause_flag: "标记数据",
     cause_state: "停运时段", cause_correction: "氧含量折算", cause_conversion: "单位或状态换算", cause_clock: "时钟",
+    receivers: "通知", judging: "判定", hours: "小时", otherwise: "其他可能的解释（英文）",
+    false_leads: "在带标注的模拟数据中，此类误报为每排放口每月 {n} 条。",
+    no_valid_hour: "没有可判定的小时", times: "时间均为各企业所在地时间。",
+    ev_clause: "条款", ev_started: "开始", ev_ended: "结束", ev_id: "编号", ev_o2: "含氧量（%）", ev_base_o2: "基准氧（%）",
+    ev_mean: "小时均值", ev_corrected: "折算值", ev_reason: "原因", ev_mark: "限值可信度标记", ev_revision: "修订号",
+    ev_rows_hash: "数据哈希值", ev_instrument: "仪器", ev_pack_version: "规则包版本",
+    ev_valid_minutes: "有效分钟数", ev_over_range_minutes: "超量程分钟数", ev_method_sensitive: "结论因计算方法而异",
+    ev_hour: "小时", ev_hours: "小时", ev_last: "最后一小时", ev_worst: "最严重的小时", ev_observed: "实测", ev_limit: "限值",
+    ev_hours_found: "命中小时数", ev_severity_since: "级别变化", ev_rows: "该小时数据条数", ev_longest_gap_s: "最长缺失（秒）",
+    ev_of_it_in_this_hour_s: "其中本小时内（秒）", ev_hour_ended: "该小时已结束", ev_final: "时段已结束", ev_share: "达标率",
+    ev_share_worst: "若企业标记不成立的达标率", ev_budget: "允许超标小时数", ev_hours_above: "超标小时数", ev_hours_valid: "有效小时数",
+    ev_hours_within: "达标小时数", ev_hours_undecided: "未定小时数", ev_hours_excluded: "剔除小时数",
+    ev_hours_to_come: "剩余时段小时数", ev_left: "剩余可超标小时数", ev_month: "月份", ev_edge: "采集端",
     api_away: "stackwatch 没有响应，正在重试。",
   },
 };
@@ -232,8 +284,10 @@ export function word(key, values = {}) {
 /** The word for one of several things of a sort, where there is one; else the name that somebody gave it. */
 export const named = (sort, name) => WORDS[language][`${sort}_${name.replaceAll(".", "_")}`] ?? name.replaceAll("_", " ");
 
+/** Four digits of what was measured, every digit of what was counted. */
 export const number = (value) =>
-  value === null || value === undefined ? "–" : new Intl.NumberFormat(language, { maximumSignificantDigits: 4 }).format(value);
+  value === null || value === undefined ? "–"
+    : new Intl.NumberFormat(language, Number.isInteger(value) ? {} : { maximumSignificantDigits: 4 }).format(value);
 
 export const percent = (value) =>
   value === null || value === undefined
@@ -250,6 +304,14 @@ export const fixed = (value, digits, signed = false) =>
 export function span(seconds) {
   const [unit, size] = seconds < 120 ? ["second", 1] : seconds < 7200 ? ["minute", 60] : seconds < 172_800 ? ["hour", 3600] : ["day", 86_400];
   return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 0 }).format(Math.max(0, seconds / size));
+}
+
+/** A time on the clock of its site, with the offset of that clock. */
+export function moment(text, timeZone) {
+  if (!text) return "–";
+  const parts = new Intl.DateTimeFormat("en", { timeZone, timeZoneName: "longOffset" }).formatToParts(new Date(text));
+  const offset = parts.find((part) => part.type === "timeZoneName").value.replace("GMT", "");
+  return `${time(text, timeZone)} UTC${offset}`;
 }
 
 /** A time on the clock of its site. */

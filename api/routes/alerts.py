@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -9,22 +10,24 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from alerts.evidence.exporting import exported
+from alerts.grouping import groups
 from api.auth import ACKNOWLEDGE, Access, Asking
 from api.context import Here
 from api.idempotent import IdempotencyKey, once
 from api.inputs import LIMIT, Cursor, From, Limit, Name, Text, To, Word
 from api.paging import decode, page
-from api.schemas.alerts import Alert, AlertExport, AlertState, AlertWithEvents
+from api.schemas.alerts import Alert, AlertExport, AlertGroups, AlertState, AlertWithEvents
 from api.schemas.common import Page, Severity
 from plant.errors import NotFound
-from plant.packs import all_packs
 from store import alerts
+from store.exporting import one_instant
 from store.pool import Connection, transaction
 from store.principals import audit
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 
-EXPORT_FORMAT: Final = "stackwatch-alert/1"
+MOST_GROUPED: Final = 20_000  #: open alerts that one answer counts, the newest
 
 
 class Acknowledgement(BaseModel):
@@ -32,6 +35,7 @@ class Acknowledgement(BaseModel):
 
 
 def filter_of(
+    access: Asking,
     state: Annotated[list[AlertState] | None, Query(description="May be repeated")] = None,
     severity: Annotated[list[Severity] | None, Query(description="May be repeated")] = None,
     rule: Annotated[list[Word] | None, Query(description="May be repeated")] = None,
@@ -39,6 +43,7 @@ def filter_of(
     region: Annotated[list[Name] | None, Query(description="May be repeated")] = None,
     start: From = None,
     end: To = None,
+    suppressed: Annotated[bool | None, Query(description="Only what is quiet, or only what is heard")] = None,
 ) -> alerts.AlertFilter:
     return alerts.AlertFilter(
         states=tuple(state or ()),
@@ -48,6 +53,8 @@ def filter_of(
         regions=tuple(region or ()),
         start=start,
         end=end,
+        suppressed=suppressed,
+        by_plant=access.is_plant,
     )
 
 
@@ -63,6 +70,19 @@ async def read_alerts(here: Here, access: Asking, wanted: Wanted, limit: Limit =
         after = (key[0], key[1]) if key else None
         rows = await alerts.list_alerts(conn, access.scope, wanted, after=after, limit=limit + 1)
     return page(rows, limit, lambda alert: (alert["period_start"], alert["id"]))
+
+
+@router.get("/groups", response_model=AlertGroups)
+async def read_groups(here: Here, access: Asking, wanted: Wanted) -> Any:
+    """Alerts by site and kind of rule, the gravest first; the open ones where no state is asked for."""
+    access.signed_in()
+    if not wanted.states:
+        wanted = replace(wanted, states=alerts.OPEN_STATES)
+    async with transaction(here.pool) as conn:
+        rows = await alerts.list_briefly(conn, access.scope, wanted, limit=MOST_GROUPED + 1)
+    listed = rows[:MOST_GROUPED]
+    items = [{"key": group.key, **asdict(group)} for group in groups(listed)]
+    return {"items": items, "alerts": len(listed), "complete": len(rows) == len(listed)}
 
 
 @router.get("/{alert}", response_model=AlertWithEvents)
@@ -83,16 +103,8 @@ async def export_alert(here: Here, access: Asking, alert: Word) -> Any:
     """The file that `stackwatch verify` checks: the alert, its history, and the rows it stood on."""
     principal = access.signed_in()
     async with transaction(here.pool) as conn:
-        document = await _find(conn, access, alert)
-        pack = all_packs().get(document["pack"] or "")
-        answer = {
-            "format": EXPORT_FORMAT,
-            "alert": document,
-            "events": await alerts.events_of(conn, alert),
-            "evidence": await alerts.evidence_of(conn, alert),
-            "register": await alerts.register_of(conn, alert),
-            "pack": {"name": pack.name, "version": pack.version, "text": pack.text} if pack else None,
-        }
+        await one_instant(conn)
+        answer = await exported(conn, await _find(conn, access, alert), here.signer)
         await audit(conn, principal, action="alert_exported", on=alert)
     return JSONResponse(answer, headers={"Content-Disposition": f'attachment; filename="{_file_name(alert)}.json"'})
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from alerts.enforcement.commands import act as act_on
 from alerts.enforcement.documents import case_document, case_documents, case_export
 from alerts.enforcement.opening import open_for_alert, open_for_site, open_for_tip
+from alerts.evidence.sealing import sealed
 from api.auth import Access, Asking
 from api.context import Here
 from api.idempotent import IdempotencyKey, once
@@ -103,7 +104,7 @@ async def export_case(here: Here, access: Asking, case: Word) -> JSONResponse:
     """The file that `stackwatch verify` checks: the hash-chained history with what it rests on."""
     principal = access.signed_in()
     async with transaction(here.pool) as conn:
-        answer = await case_export(conn, case, scope=access.scope)
+        answer = sealed(await case_export(conn, case, scope=access.scope), here.signer)
         await audit(conn, principal, action="case_exported", on=case)
     return JSONResponse(answer, headers={"Content-Disposition": f'attachment; filename="{answer["case"]["id"]}.json"'})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -13,14 +13,15 @@ from api.context import Here
 from api.schemas.about import Health
 from plant.errors import Unavailable
 from plant.shares import Share, uncovered
-from store.health import Beat, beats, public_sites
+from store import aside, receivers
+from store.health import YOUNG_S, Beat, beats, public_sites
 from store.migrate import pending
 from store.pool import Connection, transaction
 from store.register import regions_of_sites
 
 router = APIRouter(tags=["health"])
 
-YOUNG_S: Final = 15.0
+ONLY_SAID: Final = ("receivers", "judging")  #: checks that make it degraded, and no error
 NAMED: Final = 5  #: sites that a sentence names
 CHECK_DEADLINE_S: Final = 5.0  #: whoever asks for health wants an answer, not a wait
 COMPONENTS: Final = {
@@ -35,7 +36,10 @@ COMPONENTS: Final = {
     "/health", response_model=Health, responses={503: {"model": Health, "description": "Something does not beat"}}
 )
 async def read_health(here: Here) -> Any:
-    """Whether database, broker, ingestor (subscribed, and no site left out), rule stage and outgoing all work."""
+    """Whether database, broker, ingestor (subscribed, and no site left out), rule stage and outgoing all work.
+
+    Receivers of notifications that are dead make it degraded, and no error; so do stacks that were set aside.
+    """
     checks: dict[str, dict[str, Any]] = {}
     seen: Sequence[Beat] | None = None
     left: str | None = None
@@ -51,6 +55,9 @@ async def read_health(here: Here) -> Any:
             )
             seen = [] if missing else await beats(conn)
             left = await _left_out(conn, shares_of(seen))
+            if not missing:
+                checks["receivers"] = said_of_receivers(await receivers.states(conn))
+                checks["judging"] = said_of_judging(await aside.count(conn), seen)
     except (Unavailable, TimeoutError):
         checks["database"] = _check(False, "the database does not answer")
         checks.setdefault("migrations", _check(False, "unknown while the database does not answer"))
@@ -58,9 +65,29 @@ async def read_health(here: Here) -> Any:
         checks[component] = judge(component, words, seen)
     if left is not None:
         checks["ingestor"] = _check(False, left)
+    # A receiver that is dead is somebody else's, a stack set aside is one of many: it is said, and we go on serving.
+    serving = all(check["ok"] for name, check in checks.items() if name not in ONLY_SAID)
     ok = all(check["ok"] for check in checks.values())
     body = {"status": "ok" if ok else "degraded", "checks": checks}
-    return JSONResponse(body, 200 if ok else 503, {"Cache-Control": "no-store"})
+    return JSONResponse(body, 200 if serving else 503, {"Cache-Control": "no-store"})
+
+
+def said_of_judging(set_aside: int, seen: Sequence[Beat]) -> dict[str, Any]:
+    """The check of what a fault of ours keeps from being done, without names: anybody may ask for health."""
+    chores = sorted(
+        {name for beat in seen if beat.component == "stage" for name in beat.detail.get("failed_chores", ())}
+    )
+    faults = [f"{set_aside} stacks are set aside, because judging them failed"] if set_aside else []
+    faults += [f"the leader's work on {', '.join(chores)} failed"] if chores else []
+    return _check(not faults, "; ".join(faults) or "no stack is set aside")
+
+
+def said_of_receivers(counts: Mapping[str, int]) -> dict[str, Any]:
+    """The check of those who are told of alerts, without their names: anybody may ask for health."""
+    if counts["dead"]:
+        return _check(False, f"{counts['dead']} of {counts['all']} receivers of notifications are dead")
+    disabled = f", {counts['disabled']} of them disabled" if counts["disabled"] else ""
+    return _check(True, f"{counts['all']} receivers of notifications{disabled}")
 
 
 def judge(component: str, words: str, seen: Sequence[Beat] | None) -> dict[str, Any]:

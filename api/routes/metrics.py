@@ -10,9 +10,11 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
+from alerts.suppression import Reason
 from api.auth import Asking
 from api.context import Here
 from api.exposition import metric
+from store import suppressed
 from store.alerts import SEVERITIES
 from store.edge_figures import ingest_lag_s
 from store.health import beats, figures, open_alerts
@@ -28,6 +30,7 @@ async def read_metrics(here: Here, access: Asking) -> PlainTextResponse:
     async with transaction(here.pool) as conn:
         counts = await figures(conn)
         alerts = await open_alerts(conn)
+        quiet = await suppressed.counts(conn)
         seen = await beats(conn)
         lag_s = await ingest_lag_s(conn)
         books = await here.book_metrics.read(conn, access.scope) if access.principal is not None else ""
@@ -40,6 +43,12 @@ async def read_metrics(here: Here, access: Asking) -> PlainTextResponse:
                 "gauge",
                 "Alerts firing or acknowledged",
                 [({"severity": severity}, alerts.get(severity, 0)) for severity in SEVERITIES],
+            ),
+            metric(
+                "suppressed_alerts",
+                "gauge",
+                "Open alerts that are quiet; one with two reasons is counted under both",
+                [({"reason": reason.value}, quiet.get(reason.value, 0)) for reason in Reason],
             ),
             metric("open_cases", "gauge", "Cases that have not ended", [({}, counts["open_cases"])]),
             metric("rejudge_queue", "gauge", "Hours waiting to be judged", [({}, counts["rejudge"])]),

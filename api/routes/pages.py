@@ -18,8 +18,12 @@ FILES: Final = {
     "live.js": "text/javascript",
     "view.js": "text/javascript",
     "elements.js": "text/javascript",
+    "figures.js": "text/javascript",
+    "grouped.js": "text/javascript",
+    "marks.js": "text/javascript",
     "edges.js": "text/javascript",
     "reported.js": "text/javascript",
+    "rules.js": "text/javascript",
     "words.js": "text/javascript",
 }
 POLICY: Final = (

@@ -21,6 +21,10 @@ if [ ! -f secrets/order.pem ]; then
 fi
 # The raw key is the last 32 of the 44 bytes of its DER form.
 openssl pkey -in secrets/order.pem -pubout -outform DER | tail -c 32 | openssl base64 -A >secrets/order.pub
+# Seals what receivers of notifications are reached by: 32 bytes in URL-safe base64, one key a line.
+if [ ! -f secrets/secrets.key ]; then
+    openssl rand -base64 32 | tr '+/' '-_' >secrets/secrets.key
+fi
 
 ../certificates.sh secrets ca
 ../certificates.sh secrets server broker localhost 127.0.0.1 "$@"

@@ -27,6 +27,7 @@ class FaultKind:
     high: float = 1.0
     default: float = 0.0
     whole_works: bool = False
+    of_another: bool = False  #: it needs another stack of the works, its `source`
     abated: tuple[str, ...] = ()  #: what the source behind the stack must take out of its gas
     any_abatement: bool = False  #: it must take out something
 
@@ -88,6 +89,14 @@ CATALOGUE: Final[Mapping[str, FaultKind]] = {
     "suspended_but_running": FaultKind(
         says="the plant reports its units stopped, and ignores orders, while they run", stage="plant"
     ),
+    "night_furnace": FaultKind(
+        says="an induction furnace behind the same meter melts in batches, for the first 8 of each 24 hours",
+        stage="plant",
+        amount="share",
+        low=0.1,
+        high=10.0,
+        default=1.2,
+    ),
     "diluted_sample": FaultKind(
         says="air is let into the sample line: the analyser sees less than the stack has",
         stage="sample",
@@ -124,6 +133,21 @@ CATALOGUE: Final[Mapping[str, FaultKind]] = {
         high=1e6,
         default=30.0,
     ),
+    "rescaled": FaultKind(
+        says="the slope of the analyser is set lower from one minute to the next, by the share given",
+        stage="analyser",
+        channels=POLLUTANTS,
+        amount="share",
+        low=0.01,
+        high=0.99,
+        default=0.4,
+    ),
+    "copied_values": FaultKind(
+        says="the values of another stack of the works are sent as its own",
+        stage="analyser",
+        channels=_MEASURED,
+        of_another=True,
+    ),
     "hugging": FaultKind(
         says="software presses the value to just below what is allowed, while the gas is much worse",
         stage="analyser",
@@ -132,6 +156,15 @@ CATALOGUE: Final[Mapping[str, FaultKind]] = {
         low=1e-3,
         high=1e6,
         default=30.0,
+    ),
+    "oxygen_pressed": FaultKind(
+        says="software presses oxygen to a level at which the correction flatters",
+        stage="analyser",
+        channels=("o2",),
+        amount="at",
+        low=0.5,
+        high=20.0,
+        default=14.5,
     ),
     "lying_flags": FaultKind(
         says="bursts of a pollutant, each flagged as maintenance while it lasts",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from edge.simulator.catalogue import CATALOGUE
 from edge.simulator.faults import Fault, impossible
-from edge.simulator.kinds import KINDS
+from edge.simulator.kinds import KINDS, measured_by
 from edge.simulator.works import StackPlan
 from plant.reading import Reader
 
@@ -23,6 +23,7 @@ def read_fault(table: Reader, plans: Sequence[StackPlan]) -> Fault:
         since_ms=0,
         until_ms=1,
         channel=table.text("channel", "") if what.channels else "",
+        source=table.one_of("source", by_code or ("?",)) if what.of_another else "",
         amount=table.number(what.amount, what.default, low=what.low, high=what.high) if what.amount else 0.0,
     )
     if fault.stack in by_code:
@@ -30,4 +31,13 @@ def read_fault(table: Reader, plans: Sequence[StackPlan]) -> Fault:
         why = impossible(fault, plan.stack, KINDS[plan.kind])
         if why:
             table.fault("", why)
+        elif fault.source in by_code:
+            _check_source(table, fault, by_code[fault.source])
     return fault
+
+
+def _check_source(table: Reader, fault: Fault, plan: StackPlan) -> None:
+    if fault.source == fault.stack:
+        table.fault("source", "must be another stack")
+    elif fault.channel not in measured_by(plan.stack, KINDS[plan.kind]):
+        table.fault("source", f"{fault.channel} has no analyser of its own at {fault.source}")

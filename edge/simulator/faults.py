@@ -25,6 +25,9 @@ WORSE: Final = {"clipped_range": 2.0, "hugging": 2.5}
 PRESSED: Final = 0.05  #: what is left of the distance from where a value is pressed to
 BURST_EVERY_MIN: Final = 240
 BURST_MIN: Final = 50
+MELTS_H: Final = 8  #: of each 24 hours
+HEAT_EVERY_MIN: Final = 50
+HEAT_MIN: Final = 35
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,7 @@ class Fault:
     until_ms: int
     channel: str = ""  #: pollutant or other channel it is about, where its kind asks for one
     amount: float = 0.0  #: what `Kind.amount` says
+    source: str = ""  #: the stack whose values it shows
 
     def later(self, by_ms: int) -> Fault:
         return replace(self, since_ms=self.since_ms + by_ms, until_ms=self.until_ms + by_ms)
@@ -125,6 +129,12 @@ def _lies_still(fault: Fault, levers: Levers, rows: slice, column: int, at_ms: I
     levers.really[rows, column] = RUNNING
 
 
+def _melts(fault: Fault, levers: Levers, rows: slice, column: int, at_ms: Ints) -> None:
+    into_ms = (at_ms - fault.since_ms) % (24 * HOUR_MS)
+    heated = into_ms % (HEAT_EVERY_MIN * MINUTE_MS) < HEAT_MIN * MINUTE_MS
+    levers.furnace[rows, column] += fault.amount * ((into_ms < MELTS_H * HOUR_MS) & heated)
+
+
 def _bursts(fault: Fault, levers: Levers, rows: slice, column: int, at_ms: Ints) -> None:
     _burdens(levers, fault.channel, rows, column, np.where(in_bursts(fault, at_ms), fault.amount, 1.0))
 
@@ -152,6 +162,7 @@ _ON_GAS: Final[Mapping[str, Callable[[Fault, Levers, slice, int, Ints], None]]] 
     "abatement_throttled": _is_throttled,
     "air_ingress": _leaks_in,
     "suspended_but_running": _lies_still,
+    "night_furnace": _melts,
     "lying_flags": _bursts,
     "clipped_range": _worsens,
     "hugging": _worsens,
@@ -177,18 +188,33 @@ def bend(
 ) -> None:
     """Let drifting, shifted and cut-off instruments show *shown*, in place; shape (k, n, m). *width* of the ranges."""
     for fault in faults:
-        if fault.stage != "analyser" or fault.kind == "frozen":
+        if fault.stage != "analyser" or fault.kind in _RECORDED:
             continue
         row, steps, column = rows_of(fault.channel), fault.rows(at_ms), columns[fault.stack]
         value = shown[row, steps, column]
         if fault.kind == "drift":
             value *= 1 - fault.amount * (at_ms[steps] - fault.since_ms) / (fault.until_ms - fault.since_ms)
+        elif fault.kind == "rescaled":
+            value *= 1 - fault.amount
         elif fault.kind == "zero_shift":
             value -= fault.amount * width[row, column]
-        elif fault.kind == "hugging":
+        elif fault.kind in ("hugging", "oxygen_pressed"):
             value += (1 - PRESSED) * (fault.amount - value)
         else:
             np.minimum(value, fault.amount, out=value)
+
+
+_RECORDED: Final = frozenset({"frozen", "copied_values"})  # done to values that are rounded and limited already
+
+
+def copy_values(
+    shown: Floats, faults: Sequence[Fault], columns: Mapping[str, int], rows_of: Callable[[str], int], at_ms: Ints
+) -> None:
+    """Let stacks show what their sources show, in place."""
+    for fault in faults:
+        if fault.kind == "copied_values" and fault.source in columns:
+            row, steps = rows_of(fault.channel), fault.rows(at_ms)
+            shown[row, steps, columns[fault.stack]] = shown[row, steps, columns[fault.source]]
 
 
 def freeze(

@@ -109,6 +109,7 @@ class Levers:
     bypass: Floats  #: share of the gas that goes around the abatement
     ingress: Floats  #: air that leaks in behind it, as a part of the gas
     abatement_on: Floats
+    furnace: Floats  #: what somebody else draws behind the meter, of the rated production power
 
     @classmethod
     def idle(cls, n: int, m: int) -> Levers:
@@ -121,6 +122,7 @@ class Levers:
             bypass=np.zeros((n, m)),
             ingress=np.zeros((n, m)),
             abatement_on=np.ones((n, m)),
+            furnace=np.zeros((n, m)),
         )
 
 
@@ -212,7 +214,7 @@ def reckon(
         velocity=_velocity(plant, out, moisture, temperature, pressure),
         flow=out,
         load_pct=plant.load_pct * moving * levels["load"],
-        power_production_kw=plant.production_kw * (0.01 + 0.09 * (levers.activity > 0) + 0.9 * load) * levels["power"],
+        power_production_kw=_production_kw(plant, load, levers, levels),
         power_abatement_kw=_abatement_kw(plant, flow * treated, levers, levels),
         so2_made=so2_made,
         so2_taken=so2_taken,
@@ -237,6 +239,11 @@ def _velocity(plant: Plant, flow: Floats, moisture: Floats, temperature: Floats,
         * (STANDARD_PRESSURE_PA / (plant.ambient_pa + pressure))
     )
     return np.asarray(actual / (3600 * plant.area_m2 * plant.kv))
+
+
+def _production_kw(plant: Plant, load: Floats, levers: Levers, levels: dict[str, Floats]) -> Floats:
+    own = plant.production_kw * (0.01 + 0.09 * (levers.activity > 0) + 0.9 * load) * levels["power"]
+    return np.asarray(own + plant.production_kw * levers.furnace)
 
 
 def _abatement_kw(plant: Plant, treated: Floats, levers: Levers, levels: dict[str, Floats]) -> Floats:

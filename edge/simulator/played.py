@@ -97,7 +97,9 @@ class SimulatedSite:
         sent = self.frames(days=days, hours=hours, minutes=minutes)
         return [row for frame in sent for row in rows_of_frame(frame)]
 
-    def inject(self, kind: str, stack: str = "", *, hours: float, channel: str = "", **amount: float) -> str:
+    def inject(
+        self, kind: str, stack: str = "", *, hours: float, channel: str = "", source: str = "", **amount: float
+    ) -> str:
         """Plant a fault of the catalogue from now on; its id in the truth.
 
         Raises
@@ -106,7 +108,7 @@ class SimulatedSite:
             If there is no such fault, or it cannot befall that stack.
         """
         wrong: list[Wrong] = []
-        given = {"stack": stack, "channel": channel}
+        given = {"stack": stack, "channel": channel, "source": source}
         table = Reader({"kind": kind, **{k: v for k, v in given.items() if v}, **amount}, "", wrong)
         fault = read_fault(table, self._works.stacks)
         table.finish()

@@ -245,6 +245,7 @@ def _entry(played: Played, fault: Fault, judged: _Judged) -> dict[str, Any]:
         "says": what.says,
         "site": played.works.code,
         "stack": fault.stack or None,
+        "source": fault.source or None,
         "channel": fault.channel or None,
         "pollutants": sorted({pollutant for made in moved.values() for pollutant in made}),
         "start": _text(fault.since_ms),

@@ -109,8 +109,9 @@ class Works:
         return State(self.begin_ms)
 
     def only(self, codes: Sequence[str]) -> Works:
-        """The same works with these of its stacks: their rows are the same."""
-        return replace(self, stacks=tuple(plan for plan in self.stacks if plan.stack.code in codes))
+        """The same works with these of its stacks, and those whose values they show: their rows are the same."""
+        kept = {*codes, *(fault.source for fault in self.faults if fault.stack in codes)}
+        return replace(self, stacks=tuple(plan for plan in self.stacks if plan.stack.code in kept))
 
     def blocks(
         self,
@@ -164,6 +165,7 @@ class Works:
         width = self.analysers.high - self.analysers.low
         doing.bend(shown, now, self.columns, row_of, width, at_ms)
         shown, over = self.analysers.limited(shown)
+        doing.copy_values(shown, now, self.columns, row_of, at_ms)
         doing.freeze(shown, now, self.columns, row_of, state.held, at_ms)
         normal = line.flag == NORMAL
         block = Block(

@@ -310,6 +310,24 @@ class Pack:
         except KeyError:
             raise NotFound(f"pack {self.name} has no outlet {key!r}; it has {', '.join(self.outlets)}") from None
 
+    @property
+    def judges_days(self) -> bool:
+        """Whether its days are means of hours, as judged days are."""
+        return self.averaging.period is Period.HOUR and (self.day is None or self.day.of is Period.HOUR)
+
+    @property
+    def judged(self) -> tuple[Period, ...]:
+        """The periods whose means the running system judges."""
+        if self.averaging.period is not Period.HOUR:
+            return ()
+        return (Period.HOUR, Period.DAY) if self.judges_days else (Period.HOUR,)
+
+    def skipped(self, outlet: Outlet) -> tuple[Skipped, ...]:
+        """Every limit of *outlet* that the running system does not judge; a day is judged from judged hours."""
+        days = outlet.limits_of(Period.DAY) if self.judges_days else NO_LIMITS
+        of_no_hour = [_skipped(limit, "period") for name, limit in days.items() if name not in outlet.limits]
+        return (*outlet.skipped(self.judged), *of_no_hour)
+
     def in_force(self, day: date) -> bool:
         """Whether the pack holds on the local *day*. One whose date of force is not verified always has."""
         begun = self.valid_from is None or self.valid_from <= day

@@ -43,7 +43,7 @@ async def backup(target: Path, database_url: str | None, data: Path | None, *, a
         if chain.startswith("broken"):
             print(f"the history of case {case_id} is {chain}: it is so in the backup too", file=sys.stderr)
     if keys is None:
-        print("the keys are not in it: keep the order key and the broker's users yourself")
+        print("the keys are not in it: keep the order key, the keys that seal secrets and the broker's users yourself")
     else:
         print("it holds the keys of the data folder: keep it where only you can read")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from api.routes.health import COMPONENTS, judge, nobody_takes, shares_of
+from api.routes.health import COMPONENTS, judge, nobody_takes, said_of_judging, said_of_receivers, shares_of
 from plant.broker import BrokerAddress, broker_address
 from plant.errors import PlantError
 from plant.packs import all_packs
@@ -18,12 +18,22 @@ from plant.settings import Settings
 from plant.shares import Share, uncovered
 from stackwatch.reach import reach
 from stackwatch.running import FAILED
+from store import aside, receivers, shards
 from store.health import Beat, beats
 from store.migrate import pending
 from store.pool import Connection, connect
+from store.queue import SHARDS
 from store.register import regions_of_sites
 
 ANSWER_S: Final = 5.0
+BEHIND_MIN: Final = 30  #: a full load's hour that ended takes some of this; see docs/operations.md
+
+# Not what only a new version of a pack or of the program asks for, nor what is set aside, which is said by itself.
+_WAITING: Final = """
+SELECT count(*), bool_or(q.asked_at < now() - interval '30 min' AND q.reason NOT IN ('pack', 'features')
+                         AND a.stack_id IS NULL)
+FROM rejudge q LEFT JOIN set_aside a USING (stack_id)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +119,29 @@ async def _system(conn: Connection) -> AsyncIterator[Said]:
         yield Said(check["ok"], check["detail"])
     for said in division(await regions_of_sites(conn), seen):
         yield said
-    row = await (await conn.execute("SELECT count(*), now() - min(asked_at) > '5 min' FROM rejudge")).fetchone()
-    assert row is not None
-    yield Said(
-        not row[1], f"{row[0]} hours wait to be judged" + (", some for more than five minutes" if row[1] else "")
-    )
+    async for said in look_at_judging(conn, seen):
+        yield said
+    check = said_of_receivers(await receivers.states(conn))
+    yield Said(check["ok"], check["detail"] + ("" if check["ok"] else ": GET /v1/receivers says why"))
     row = await (await conn.execute("SELECT count(*) FROM quarantine WHERE status = 'held'")).fetchone()
     assert row is not None
     yield Said(not row[0], f"{row[0]} payloads are in quarantine" + (": GET /v1/quarantine says why" if row[0] else ""))
+
+
+async def look_at_judging(conn: Connection, seen: Sequence[Beat]) -> AsyncIterator[Said]:
+    """The rule stages that run, how far behind they are, and what failed."""
+    for owner, held in (await shards.workers(conn)).items():
+        yield Said(True, f"the rule stage {owner} works on {held} of {SHARDS} shards of the stacks")
+    row = await (await conn.execute(_WAITING)).fetchone()
+    assert row is not None
+    late = f", some of them for more than {BEHIND_MIN} minutes" if row[1] else ""
+    yield Said(not row[1], f"{row[0]} hours wait to be judged{late}")
+    set_aside = await aside.count(conn)
+    check = said_of_judging(set_aside, seen)
+    yield Said(check["ok"], check["detail"])
+    for left in await aside.listed(conn):
+        times = f"{left.failures} times since {left.since:%Y-%m-%d %H:%M}"
+        yield Said(False, f"stack {left.site}/{left.stack} is set aside, failed {times}: {left.reason}")
 
 
 def division(regions: Mapping[str, str], seen: Sequence[Beat]) -> list[Said]:

@@ -37,7 +37,7 @@ def show_one(name: str, *, as_json: bool) -> None:
     table = Table("outlet", "base O2 %", "limits mg/m3", "confidence")
     for outlet in found.outlets.values():
         limits = ", ".join(f"{limit.pollutant} {limit.mg_m3:g}" for limit in outlet.limits.values())
-        skipped = ", ".join(f"{item.pollutant} ({item.reason})" for item in outlet.skipped())
+        skipped = ", ".join(f"{item.pollutant} ({item.reason})" for item in found.skipped(outlet))
         shown = "\n".join(filter(None, (limits, f"not judged: {skipped}" if skipped else "")))
         table.add_row(f"{outlet.key}\n{outlet.name} / {outlet.name_zh}", _base(outlet), shown, outlet.mark)
     console.print(table)
@@ -79,7 +79,7 @@ def _whole(found: Pack) -> dict[str, Any]:
             "base_o2": outlet.base_o2_vol_pct,
             "base_o2_unset": outlet.base_o2_unset is not None,
             "limits": {limit.pollutant: limit.mg_m3 for limit in outlet.limits.values()},
-            "not_judged": [{"pollutant": item.pollutant, "reason": item.reason} for item in outlet.skipped()],
+            "not_judged": [{"pollutant": item.pollutant, "reason": item.reason} for item in found.skipped(outlet)],
             "mark": outlet.mark,
         }
         for outlet in found.outlets.values()

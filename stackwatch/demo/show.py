@@ -17,6 +17,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from alerts.rules import hour_above_limit
 from edge.replay import ReplayProgress
 from edge.simulator.run import SimulationProgress
 from edge.simulator.scenario import load_scenario
@@ -132,7 +133,7 @@ async def _count(stack: LocalStack, tokens: Mapping[str, str], screen: Screen) -
 
 
 async def _tell_alert(client: Client, screen: Screen) -> None:
-    for alert in (await client.get("/v1/alerts?limit=1"))["items"]:
+    for alert in (await client.get(f"/v1/alerts?rule={hour_above_limit.NAME}&limit=1"))["items"]:
         screen.told_alert = True
         screen.say(
             f"first alert: {alert['rule']} at {alert['site']}/{alert['stack']} from {alert['period_start']}:"

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -47,6 +48,13 @@ def order_key(path: Path) -> Path:
     if not path.exists():
         pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         write_private(path, pem.decode("ascii"))
+    return path
+
+
+def secrets_key(path: Path) -> Path:
+    """The file of keys that seal the secrets of receivers, made with one key if there is none yet."""
+    if not path.exists():
+        write_private(path, Fernet.generate_key().decode("ascii") + "\n")
     return path
 
 

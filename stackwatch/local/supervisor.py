@@ -116,6 +116,10 @@ class LocalStack:
         return self._folder.keys / "order.pem"
 
     @property
+    def secrets_key_file(self) -> Path:
+        return self._folder.keys / "secrets.key"
+
+    @property
     def order_public_key(self) -> str:
         return keys.public_half(self.order_key_file)
 
@@ -170,6 +174,7 @@ class LocalStack:
         await self._end_left_behind(last)
         self._take_ports(last)
         keys.order_key(self.order_key_file)
+        keys.secrets_key(self.secrets_key_file)
         self._postgres = await asyncio.to_thread(
             Postgres.on, self._folder, port=self._ports["postgres"], settings=self._postgres_settings
         )
@@ -238,6 +243,7 @@ class LocalStack:
             "HTTP_PORT": str(self._ports["http"]),
             "ORDER_KEY_FILE": str(self.order_key_file),
             "ORDER_PUBLIC_KEY": self.order_public_key,
+            "SECRETS_KEY_FILE": str(self.secrets_key_file),
         }
         return inherited | {PREFIX + name: value for name, value in settings.items()} | self._settings_env
 

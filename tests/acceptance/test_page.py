@@ -73,6 +73,11 @@ def test_an_alert_appears_live_and_a_case_is_worked_by_clicking(system: System, 
             ]
             publish(system, a_frame(rows))
         page.until("document.querySelectorAll('#case-list details').length > 0", 60)
+
+        # Hundreds of alerts of one kind at one site are one card, which opens into them.
+        page.until("document.querySelector('#alert-list .group strong')?.textContent === 'Exceedances'")
+        page.until("document.querySelectorAll('#alert-list .group article.alert').length > 100")
+        page.until("document.querySelectorAll('#alert-list > article').length < 12")
         page.until("document.querySelector('#case-list button[value=verify]') !== null")
         for action, state in (("verify", "verified"), ("decide", "decided"), ("serve", "suspended")):
             page.until(f"document.querySelector('#case-list button[value={action}]') !== null")

@@ -485,7 +485,7 @@ def test_the_manual_says_how_each_secret_is_made() -> None:
         for volume in one["spec"]["template"]["spec"]["volumes"]
         if "secret" in volume
     }
-    assert len(asked) == 6
+    assert len(asked) == 7
     assert set(re.findall(r"create secret generic (stackwatch-[a-z-]+)", page)) == asked
 
 

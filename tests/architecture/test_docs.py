@@ -5,8 +5,6 @@ Words are read from the code, then looked for in the pages; figures in the pages
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 import subprocess
 import sys
@@ -19,8 +17,8 @@ import pytest
 import typer.main
 import yaml
 
-import alerts.rules
 from alerts.enforcement.workflow import TRANSITIONS, Action, State, Track
+from alerts.rules import catalogue
 from api.app import create_app
 from api.routes.health import COMPONENTS
 from plant.hours import average_hours
@@ -76,8 +74,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 
 def rule_names() -> set[str]:
-    modules = (importlib.import_module(f"alerts.rules.{m.name}") for m in pkgutil.iter_modules(alerts.rules.__path__))
-    return {module.NAME for module in modules if hasattr(module, "NAME")}
+    return set(catalogue.names())
 
 
 def make_targets() -> set[str]:
@@ -328,7 +325,7 @@ def _results(heading: str) -> dict[str, str]:
 BROUGHT: Mapping[str, frozenset[str]] = {
     "edge": frozenset({"paho", "cryptography"}),
     "ingestor": frozenset({"paho", "psycopg", "psycopg_pool", "pydantic", "numpy"}),
-    "alerts": frozenset({"aiomqtt", "paho", "psycopg", "psycopg_pool", "numpy", "cryptography"}),
+    "alerts": frozenset({"aiomqtt", "paho", "psycopg", "psycopg_pool", "numpy", "cryptography", "httpx", "apprise"}),
     "api": frozenset(
         {"fastapi", "starlette", "uvicorn", "pydantic", "psycopg", "psycopg_pool", "numpy", "cryptography"}
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 
 async def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> None:
@@ -11,3 +11,10 @@ async def until(condition: Callable[[], bool], deadline_s: float = 20.0) -> None
     async with asyncio.timeout(deadline_s):
         while not condition():  # noqa: ASYNC110  # what is waited for sets no event
             await asyncio.sleep(0.02)
+
+
+async def until_so(condition: Callable[[], Awaitable[bool]], deadline_s: float = 20.0) -> None:
+    """The same for a condition that has to be asked for."""
+    async with asyncio.timeout(deadline_s):
+        while not await condition():  # noqa: ASYNC110  # what is waited for sets no event
+            await asyncio.sleep(0.05)

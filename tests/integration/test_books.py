@@ -199,8 +199,7 @@ async def test_the_leader_folds_the_books_by_itself(database_url: str) -> None:
 
 async def judge(pipe: Pipe, at: datetime) -> None:
     await pipe.tick(at)
-    while await pipe.stage.fold_some():
-        pass
+    await pipe.keep_books()
     await pipe.judge()
 
 

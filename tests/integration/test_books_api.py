@@ -129,10 +129,9 @@ async def test_metrics_of_the_books_name_the_sites_of_the_scope_to_who_is_signed
         )
         await api.pipe.publish(a_frame(minutes(EIGHT, 45, so2=1.0)), edge="e2")
         await api.pipe.tick(AT_EIGHT + 2 * HOUR)
-        while await api.pipe.stage.fold_some():
-            pass
-        assert await api.pipe.stage.note_missing() == 2
-        assert await api.pipe.stage.note_missing() == 0
+        await api.pipe.keep_books()
+        assert await api.pipe.note_missing() == 2
+        assert await api.pipe.note_missing() == 0
         assert "works" not in (await api.get("/metrics")).text
         own = await api.rows.token("operator", sites=["works"])
         text = (await api.get("/metrics", own)).text
@@ -153,10 +152,10 @@ async def test_missing_rows_of_the_last_ended_hour_are_counted_by_what_rows_stan
     async with running(database_url, WORKS) as api:
         await api.pipe.publish(a_frame(minutes(EIGHT, 120, step_s=10, interval_s=10, so2=1.0)))
         await api.pipe.tick(AT_EIGHT + HOUR + timedelta(seconds=119))
-        await api.pipe.stage.note_missing()
+        await api.pipe.note_missing()
         query = "SELECT expected, missing FROM site_missing"
         await api.pipe.tick(AT_EIGHT + HOUR + timedelta(seconds=120))
-        await api.pipe.stage.note_missing()
+        await api.pipe.note_missing()
         assert await api.pipe.rows(query) == [(60, 40)]
 
 
@@ -166,8 +165,7 @@ async def test_an_alert_about_an_edge_is_read_taken_up_and_exported_like_any_oth
         await api.rows.frame(3, AT_EIGHT, rows_before=20, low=4)
         for at in (AT_EIGHT + HOUR, instant(micros(AT_EIGHT + HOUR) + GRACE)):
             await api.pipe.tick(at)
-            while await api.pipe.stage.fold_some():
-                pass
+            await api.pipe.keep_books()
         await api.pipe.judge()
         operator = await api.rows.token("operator", sites=["works"])
         (alert,) = await api.items("/v1/alerts", operator)

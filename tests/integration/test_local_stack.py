@@ -183,6 +183,7 @@ async def test_processes_get_the_settings_of_this_stack_and_none_of_the_callers(
             "STACKWATCH_HTTP_PORT": str(port_of(stack.http_url)),
             "STACKWATCH_ORDER_KEY_FILE": str(data / "keys" / "order.pem"),
             "STACKWATCH_ORDER_PUBLIC_KEY": stack.order_public_key,
+            "STACKWATCH_SECRETS_KEY_FILE": str(data / "keys" / "secrets.key"),
             "STACKWATCH_TICK_S": "0.5",
         }
 

@@ -35,6 +35,7 @@ async def test_time_series_are_hypertables_and_what_the_licence_has_is_used(data
     async with a_pipe(database_url) as pipe:
         community = await can_pack(pipe)
         assert await pipe.rows("SELECT hypertable_name FROM timescaledb_information.hypertables ORDER BY 1") == [
+            ("hour_feature",),
             ("hour_mean",),
             ("hour_verdict",),
             ("measurement",),
@@ -45,6 +46,7 @@ async def test_time_series_are_hypertables_and_what_the_licence_has_is_used(data
             "SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions ORDER BY 1"
         )
         assert spans == [
+            ("hour_feature", timedelta(days=7)),
             ("hour_mean", timedelta(days=7)),
             ("hour_verdict", timedelta(days=7)),
             ("measurement", timedelta(days=1)),

@@ -176,7 +176,7 @@ async def test_a_new_revision_touches_its_week(watched: Watched) -> None:
 
 async def test_a_month_is_counted_from_its_own_weeks(watched: Watched) -> None:
     month = date(2026, 10, 1)
-    read = await watched.read_by(lambda: judging.hours_of_month(watched.conn, watched.stack_id, "p", month))
+    read = await watched.read_by(lambda: judging.hours_of_months(watched.conn, watched.stack_id, ["p"], [month]))
     first = datetime(2026, 10, 1, tzinfo=UTC)
     assert list(read) == ["hour_verdict"]
     assert only_about(read["hour_verdict"], first - timedelta(days=2), first + timedelta(days=33))

@@ -4,6 +4,8 @@ import re
 from importlib import resources
 from typing import get_args
 
+from alerts.rules.catalogue import Group
+from alerts.suppression import Reason
 from api.routes.pages import FILES
 from api.schemas.reconciliation import Cause
 from edge.sources import KINDS
@@ -37,6 +39,12 @@ def test_every_word_that_the_page_names_is_in_the_list() -> None:
 
 def test_states_and_severities_have_words() -> None:
     assert {*STATES, *SEVERITIES} <= words_of("en")
+
+
+def test_kinds_of_alerts_and_reasons_to_be_quiet_have_words() -> None:
+    english = words_of("en")
+    assert {f"group_{group}" for group in Group} <= english
+    assert {f"quiet_{reason}" for reason in Reason} <= english
 
 
 def test_kinds_of_source_their_figures_and_causes_of_differences_have_words() -> None:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from alerts.notify.sealing import load_seal
 from stackwatch.local import keys
 
 
@@ -53,3 +54,11 @@ def test_a_spoilt_order_key_is_named_and_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(keys.KeyUnusable, match=r"order\.pem"):
         keys.public_half(file)
     assert file.read_text() == "nonsense"
+
+
+def test_the_key_that_seals_secrets_is_made_once_kept_and_private(tmp_path: Path) -> None:
+    file = keys.secrets_key(tmp_path / "secrets.key")
+    first = file.read_text()
+    assert keys.secrets_key(file).read_text() == first
+    assert load_seal(str(file)).open(load_seal(str(file)).close({"n": 1})) == {"n": 1}
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alerts.rules.catalogue import names
 from edge.simulator.catalogue import CATALOGUE
-from edge.simulator.expected import EXPECTED, RULES, SHORTEST_H, expected_of
+from edge.simulator.expected import EXPECTED, SHORTEST_H, expected_of
 from edge.simulator.faults import HOUR_MS, Fault, impossible
 from edge.simulator.kinds import KINDS
 from edge.simulator.loggers import columns
@@ -46,6 +47,9 @@ def ratio(rows: list[dict[str, Any]], channel: str) -> float:
         pytest.param("air_ingress", "", "so2", 0.5, 0.6, id="air_ingress"),
         pytest.param("diluted_sample", "", "nox", 0.58, 0.62, id="diluted_sample"),
         pytest.param("drift", "nox", "nox", 0.5, 0.7, id="drift"),
+        pytest.param("rescaled", "nox", "nox", 0.59, 0.61, id="rescaled"),
+        pytest.param("oxygen_pressed", "o2", "o2", 0.91, 0.93, id="oxygen_pressed"),
+        pytest.param("night_furnace", "", "load_pct", 1.0, 1.0, id="night_furnace"),
         pytest.param("clipped_range", "nox", "nox", 0.8, 0.95, id="clipped_range"),
     ],
 )
@@ -72,6 +76,35 @@ def test_a_frozen_value_is_the_last_one_before() -> None:
     rows = rows_with(a_fault("frozen", STACK, channel="so2"))
     assert {row["so2"] for row in rows[1440:]} == {rows[1439]["so2"]}
     assert len({row["nox"] for row in rows[1440:]}) > 50
+
+
+def test_copied_values_are_those_of_the_other_stack_to_the_last_digit() -> None:
+    plans = (a_stack(STACK), a_stack(STACK, "other"))
+    fault = a_fault("copied_values", STACK, channel="nox", source="other")
+    rows: Rows = by_stack(*columns(a_works(*plans, faults=(fault,)), BEGIN_MS, BEGIN_MS + 30 * HOUR_MS))
+    alike = [mine["nox"] == theirs["nox"] for mine, theirs in zip(rows[STACK], rows["other"], strict=True)]
+    assert all(alike[24 * 60 :])
+    assert sum(alike[: 24 * 60]) < 100
+    assert [row["so2"] for row in rows[STACK]] != [row["so2"] for row in rows["other"]]
+
+
+def test_a_stack_alone_still_shows_the_values_of_the_one_it_copies() -> None:
+    plans = (a_stack(STACK), a_stack(STACK, "other"), a_stack(STACK, "third"))
+    works = a_works(*plans, faults=(a_fault("copied_values", STACK, channel="nox", source="other"),))
+    whole: Rows = by_stack(*columns(works, BEGIN_MS, BEGIN_MS + 30 * HOUR_MS))
+    alone: Rows = by_stack(*columns(works.only([STACK]), BEGIN_MS, BEGIN_MS + 30 * HOUR_MS))
+    assert set(alone) == {STACK, "other"}
+    assert alone[STACK] == whole[STACK]
+
+
+def test_a_furnace_at_night_surges_and_swings_for_eight_hours_of_each_day() -> None:
+    rows, without = rows_with(a_fault("night_furnace", STACK, hours=48), hours=54), rows_with(hours=54)
+    more = [row["power_production_kw"] - other["power_production_kw"] for row, other in zip(rows, without, strict=True)]
+    surges = [kw > 17_000 for kw in more]
+    assert all(kw == 0 for kw, surge in zip(more, surges, strict=True) if not surge)
+    by_hour = [sum(surges[hour * 60 : hour * 60 + 60]) for hour in range(54)]
+    assert not any(by_hour[:24] + by_hour[32:48])
+    assert all(20 <= minutes <= 50 for minutes in by_hour[24:32] + by_hour[48:54])
 
 
 def test_a_zero_that_lies_too_low_shows_less_than_nothing() -> None:
@@ -136,9 +169,9 @@ def test_every_fault_says_what_it_must_cause_in_names_that_are_listed() -> None:
     assert set(EXPECTED) == set(CATALOGUE)
     for kind in CATALOGUE:
         expected = expected_of(kind, 1000, above=True)
-        assert {*expected.must, *expected.by_clock, *expected.may} <= set(RULES)
+        assert {*expected.must, *expected.by_clock, *expected.may} <= set(names())
         assert "hour_above_limit" in expected.must
-    assert set(SHORTEST_H) <= set(RULES)
+    assert set(SHORTEST_H) <= set(names())
 
 
 def test_a_value_that_stands_for_an_hour_need_not_be_found_constant() -> None:

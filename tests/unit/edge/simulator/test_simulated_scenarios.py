@@ -145,6 +145,27 @@ def test_what_is_wrong_in_a_scenario_is_all_said_at_once() -> None:
         assert part in said
 
 
+@pytest.mark.parametrize(
+    ("source", "channel", "says"),
+    [
+        ("A", "pm", "source: must be another stack"),
+        ("D", "so2", "source: so2 has no analyser of its own at D"),
+        ("nobody", "pm", "source: must be one of A, D"),
+    ],
+)
+def test_a_stack_copies_another_that_measures_the_same(source: str, channel: str, says: str) -> None:
+    text = (
+        'name = "x"\ntimezone = "UTC"\n[[works]]\ncode = "w"\n'
+        '[[works.stack]]\ncode = "A"\nkind = "hot_stove"\n[[works.stack]]\ncode = "D"\nkind = "dust_collector"\n'
+        '[[works.fault]]\nkind = "copied_values"\nstack = "A"\nday = 1\nhours = 3\n'
+    )
+    with pytest.raises(BadDocument) as refused:
+        parse_scenario(f'{text}channel = "{channel}"\nsource = "{source}"\n', "x.toml")
+    assert says in str(refused.value)
+    (plan,) = parse_scenario(f'{text}channel = "pm"\nsource = "D"\n', "x.toml").sites
+    assert plan.faults[0].source == "D"
+
+
 def test_an_empty_scenario_is_none() -> None:
     with pytest.raises(BadDocument, match=r"at least one \[\[works\]\]"):
         parse_scenario('name = "x"\ntimezone = "UTC"', "x.toml")

@@ -1,0 +1,57 @@
+"""When a running hour should be looked at again: not before its stack can have lost it.
+
+A hint for the order of work (`alerts.agenda`), no finding. An hour is lost when it ends above its limit even if every
+minute left brings the least of the outlet's envelope, which is then
+
+    (S + n_low) (air - base) / (air T - O) > limit        sums over the T minutes seen and to come
+
+(`plant.bounds`). How many minutes at the top of the analyser's range, at the oxygen of now, that takes at least is
+linear, so it is worked out here without a walk over minutes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from alerts.hours import JudgedHours, JudgedSeries
+from plant.envelopes import Envelope
+from plant.hours import MINUTES
+from plant.periods import MINUTE
+from plant.readings import Values
+
+
+def look_again_at(judged: JudgedHours) -> int | None:
+    """The instant [us] from which the newest hour can be lost; None where it cannot, is, or nothing can be said."""
+    found = [at for at in map(_of_series, judged.series) if at is not None] if judged.start.size else []
+    return min(found, default=None)
+
+
+def _of_series(series: JudgedSeries) -> int | None:
+    envelope, means = series.watched.envelope, series.means
+    if envelope is None or series.verdicts.final[-1] or not math.isfinite(envelope.high):
+        return None
+    valid = ~np.isnan(means.minute_mean[-1])
+    if series.watched.target.base_o2_vol_pct is not None:
+        valid &= ~np.isnan(means.minute_o2[-1])
+    seen = np.flatnonzero(valid)
+    if not seen.size:
+        return None
+    passed = int(seen[-1]) + 1
+    minutes = _minutes_to_lose(series, envelope, means.minute_mean[-1][seen], means.minute_o2[-1][seen], passed)
+    if not 0 <= minutes < MINUTES - passed:
+        return None
+    return int(means.start[-1]) + (passed + int(minutes)) * MINUTE
+
+
+def _minutes_to_lose(series: JudgedSeries, envelope: Envelope, mean: Values, o2: Values, passed: int) -> float:
+    """More minutes than this at the top lose the hour; below zero where it is lost."""
+    target, low, to_come = series.watched.target, envelope.low, MINUTES - passed
+    limit, total, sum_mean = target.limit.mg_m3, mean.size + to_come, float(mean.sum())
+    if target.base_o2_vol_pct is None or envelope.o2 is None:
+        return (limit * total - sum_mean - to_come * low) / max(envelope.high - low, 1e-9)
+    air, least_o2 = target.pack.averaging.oxygen_in_air_vol_pct, envelope.o2[0]
+    dry = air - target.base_o2_vol_pct
+    left = limit * (air * total - float(o2.sum()) - to_come * least_o2) - (sum_mean + to_come * low) * dry
+    return left / max((envelope.high - low) * dry + limit * (float(o2[-1]) - least_o2), 1e-9)

@@ -1,0 +1,84 @@
+"""The leader among the stages: one at a time; its clock waits for no chore, and a chore that fails stops no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+
+from alerts import leading
+from alerts.leading import Leader
+from builders import a_pipe, settings
+from fakes.polling import until, until_so
+from store.pool import Connection, open_pool
+
+pytestmark = pytest.mark.anyio
+
+NOON: Final = datetime(2026, 11, 10, 4, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def a_leader(database_url: str, name: str) -> AsyncIterator[Leader]:
+    async with open_pool(database_url, name=name, size=6) as pool:
+        leader = Leader(settings(database_url, tick_s=0.1, stage_id=name), pool, lambda: datetime.now(UTC))
+        task = asyncio.create_task(leader.run(), name=name)
+        try:
+            yield leader
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+async def test_one_leads_and_the_other_takes_over_when_it_is_gone(database_url: str) -> None:
+    async with a_leader(database_url, "other") as other:
+        async with a_leader(database_url, "one") as one:
+            await until(lambda: one.leads.is_set() or other.leads.is_set())
+            first, second = (one, other) if one.leads.is_set() else (other, one)
+            assert not second.leads.is_set()
+            if first is other:
+                return  # the one that stays leads: there is nothing to take over
+        await until(other.leads.is_set)
+
+
+async def test_a_chore_that_fails_is_named_and_stops_no_other(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[datetime] = []
+    fails = [True]
+
+    async def failing(conn: Connection, now: datetime) -> bool:
+        if fails[0]:
+            raise KeyError("a fault of ours")
+        return False
+
+    async def working(conn: Connection, now: datetime) -> bool:
+        done.append(now)
+        return False
+
+    monkeypatch.setattr(leading, "CHORES", {"failing": failing, "working": working})
+    async with a_leader(database_url, "one") as leader:
+        await until(lambda: len(done) > 2)
+        assert leader.failed == {"failing": "KeyError: 'a fault of ours'"}
+        fails[0] = False
+        await until(lambda: not leader.failed)
+    assert "chore_failed" in caplog.messages
+
+
+async def test_the_clock_goes_on_while_a_chore_waits(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = asyncio.Event()
+
+    async def waiting(conn: Connection, now: datetime) -> bool:
+        return await waits.wait()
+
+    monkeypatch.setattr(leading, "CHORES", {"waiting": waiting})
+    async with a_pipe(database_url) as pipe, a_leader(database_url, "one"):
+
+        async def ticked() -> bool:
+            ((ticks,),) = await pipe.rows("SELECT count(*) FROM tick")
+            return bool(ticks >= 5)
+
+        await until_so(ticked)

@@ -1,0 +1,139 @@
+"""Which hours of a folder are judged, and what is shown of them."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from alerts.backtest.folder import FolderSource
+from alerts.backtest.recorded import open_folder
+from alerts.backtest.results import Result
+from alerts.backtest.running import LEAD, TAIL, Asked, judge_history
+from plant.packs import outlets_by_pack
+from plant.periods import HOUR, MINUTE, micros
+from plant.register import parse_register
+
+REGISTER = """
+[[region]]
+code = "north"
+name = "North"
+[[site]]
+code = "works"
+name = "Works"
+region = "north"
+timezone = "Asia/Shanghai"
+  [[site.stack]]
+  code = "A"
+  name = "A"
+  process = "sinter_head"
+  packs = ["cn-steel-ule-2019"]
+  interval_s = 600
+  [[site.stack]]
+  code = "SILENT"
+  name = "Silent"
+  process = "sinter_head"
+  packs = ["cn-steel-ule-2019"]
+  interval_s = 600
+"""
+BEGIN = datetime(2026, 3, 1, 5, 30, tzinfo=UTC)  # half past one in the afternoon at the works
+DAY = 24 * HOUR
+DAYS = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two months of a row each ten minutes; above the limit for the first three hours of the 40th day."""
+    path = tmp_path_factory.mktemp("rows")
+    at = [BEGIN + timedelta(minutes=10 * n) for n in range(DAYS * 144)]
+    so2 = [90.0 if 0 <= n - 39 * 144 < 18 else 12.0 + n % 7 for n in range(len(at))]
+    columns = {"stack": ["A"] * len(at), "sampled_at": pa.array(at, pa.timestamp("us", "UTC")), "so2": so2}
+    pq.write_table(pa.table({**columns, "o2": [16.0] * len(at)}), path / "works.parquet")
+    return path
+
+
+def source(folder: Path, *, first: int | None = None, end: int | None = None, now: int | None = None) -> FolderSource:
+    register = parse_register(REGISTER, "register", packs=outlets_by_pack())
+    return FolderSource(open_folder(folder, register), Asked(first=first, end=end, now=now))
+
+
+def above(result: Result) -> list[int]:
+    return sorted(alert.period_start for alert in result.alerts.values() if alert.rule == "hour_above_limit")
+
+
+def test_a_folder_is_judged_from_the_local_day_of_its_first_row_until_the_hour_of_its_last(folder: Path) -> None:
+    (site,) = source(folder).sites.values()
+    span = source(folder).span(site)
+
+    assert span is not None
+    assert span.first == micros(datetime(2026, 2, 28, 16, tzinfo=UTC))  # midnight at the works
+    last = micros(BEGIN + timedelta(days=DAYS)) - 10 * MINUTE
+    assert span.end - HOUR <= span.now
+    assert last < span.now <= span.end
+
+
+def test_what_is_asked_for_is_judged_with_what_lies_around_it(folder: Path) -> None:
+    first = micros(BEGIN) + 50 * DAY
+    (site,) = source(folder).sites.values()
+
+    span = source(folder, first=first, end=first + DAY).span(site)
+
+    assert span is not None
+    assert first - LEAD - DAY < span.first <= first - LEAD
+    assert first + DAY < span.now <= span.end <= first + DAY + TAIL + 2 * HOUR
+
+
+def test_a_folder_whose_rows_end_before_what_is_asked_for_has_nothing_to_judge(folder: Path) -> None:
+    asked = source(folder, first=micros(BEGIN) + 70 * DAY)
+    (site,) = asked.sites.values()
+
+    assert asked.span(site) is None
+    assert judge_history(asked).alerts == {}
+
+
+def test_an_alert_that_ends_behind_the_time_that_is_asked_for_is_shown_with_its_end(folder: Path) -> None:
+    whole = judge_history(source(folder))
+    hours = above(whole)
+    assert len(hours) in (3, 4)
+
+    asked = judge_history(source(folder, first=hours[-1], end=hours[-1] + HOUR))
+
+    assert above(asked) == [hours[-1]]
+    (alert_id,) = (key for key, alert in asked.alerts.items() if alert.rule == "hour_above_limit")
+    assert asked.alerts[alert_id] == whole.alerts[alert_id]
+    assert asked.alerts[alert_id].ended_at == hours[-1] + HOUR
+    assert {int(start) for hours in asked.hours.values() for start in hours.start} == {above(asked)[0]}
+
+
+def test_what_is_asked_for_has_the_alerts_of_the_whole_that_touch_it(folder: Path) -> None:
+    first = micros(BEGIN) + 38 * DAY
+    end = first + 3 * DAY
+    whole, asked = judge_history(source(folder)), judge_history(source(folder, first=first, end=end))
+
+    touching = {key for key, of in whole.alerts.items() if of.period_start < end and of.period_end > first}
+    assert asked.alerts.keys() == touching != set()
+
+
+def test_as_of_an_instant_later_hours_are_not_there_yet(folder: Path) -> None:
+    hours = above(judge_history(source(folder)))
+    then = hours[1] + HOUR + 30 * MINUTE  # the second has ended, the third runs
+
+    found = judge_history(source(folder, now=then, end=then))
+
+    assert above(found) == hours[:2]
+
+
+def test_a_stack_that_never_sent_a_row_is_judged_and_has_nothing(folder: Path) -> None:
+    result = judge_history(source(folder))
+    assert {key.stack for key in result.hours} == {"A"}
+    assert {alert.stack for alert in result.alerts.values()} == {"A"}
+
+
+def test_a_source_can_be_sent_to_another_machine(folder: Path) -> None:
+    here = source(folder)
+    there: FolderSource = pickle.loads(pickle.dumps(here))
+    assert judge_history(there).alerts == judge_history(here).alerts

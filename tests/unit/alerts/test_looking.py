@@ -1,0 +1,51 @@
+"""When a running hour is looked at again: before the minute at which it can be lost, and not long before."""
+
+from __future__ import annotations
+
+import pytest
+
+from alerts.hours import JudgedHours, judge_rows
+from alerts.looking import look_again_at
+from alerts.subject import Subject
+from history_builders import a_site, a_stack
+from hour_builders import FIRST, as_rows, samples
+from plant.periods import HOUR, MINUTE
+
+TOP = 300.0  #: of the range of SO2; its limit is 35, at base oxygen
+
+
+def an_hour(*levels: float, now: int | None = None) -> JudgedHours:
+    """A minute of each of *levels*, at base oxygen."""
+    rows = [row for minute, so2 in enumerate(levels) for row in samples(1, start=minute * 60, so2=so2, o2=16.0)]
+    subject = Subject(site_id=1, stack_id=1, site=a_site(), stack=a_stack())
+    clock = FIRST + len(levels) * MINUTE if now is None else now
+    return judge_rows(subject, {"main": as_rows(rows)}, first=FIRST, n_hours=1, now=clock)
+
+
+def is_lost(*levels: float) -> bool:
+    return any(finding.series.rule == "irrecoverable_hour" for finding in an_hour(*levels).findings)
+
+
+@pytest.mark.parametrize("before", [[20.0] * 5, [20.0] * 40, [34.0] * 30, [100.0] * 12, [0.0] * 45])
+def test_an_hour_is_looked_at_again_when_it_can_be_lost(before: list[float]) -> None:
+    again = look_again_at(an_hour(*before))
+    assert again is not None
+    minutes = (again - FIRST) // MINUTE - len(before)
+    assert not is_lost(*before, *[TOP] * minutes), "not later than it can be lost"
+    assert is_lost(*before, *[TOP] * (minutes + 6)), "and not long before"
+
+
+def test_the_nearer_the_limit_the_sooner() -> None:
+    looks = [look_again_at(an_hour(*[level] * 20)) or 0 for level in (5.0, 30.0, 100.0)]
+    assert looks == sorted(looks, reverse=True)
+    assert len(set(looks)) == 3
+
+
+def test_nothing_is_waited_for_in_an_hour_that_ended_or_is_lost() -> None:
+    assert look_again_at(an_hour(*[20.0] * 60, now=FIRST + 2 * HOUR)) is None
+    assert look_again_at(an_hour(*[200.0] * 40)) is None
+    assert look_again_at(an_hour(now=FIRST)) is None
+
+
+def test_an_hour_that_nothing_can_lose_any_more_is_not_waited_for() -> None:
+    assert look_again_at(an_hour(*[0.0] * 57)) is None
