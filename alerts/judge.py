@@ -46,7 +46,7 @@ class Judgement:
     events: Events = field(default_factory=list)
     breached_months: list[str] = field(default_factory=list)  #: alert ids of months found breached
     changed: list[int] = field(default_factory=list)  #: starts of the hours of which any number is another now
-    look_again_at: int | None = None  #: when the newest hour can be lost: see `alerts.looking`
+    look_again_at: int | None = None  #: when an hour can be lost: see `alerts.looking`
 
 
 async def judge_stack(

@@ -1,4 +1,4 @@
-"""When a running hour should be looked at again: not before its stack can have lost it.
+"""When a stack should be looked at again: not before it can have lost an hour.
 
 A hint for the order of work (`alerts.agenda`), no finding. An hour is lost when it ends above its limit even if every
 minute left brings the least of the outlet's envelope, which is then
@@ -18,19 +18,22 @@ import numpy as np
 from alerts.hours import JudgedHours, JudgedSeries
 from plant.envelopes import Envelope
 from plant.hours import MINUTES
-from plant.periods import MINUTE
+from plant.periods import HOUR, MINUTE
 from plant.readings import Values
 
 
 def look_again_at(judged: JudgedHours) -> int | None:
-    """The instant [us] from which the newest hour can be lost; None where it cannot, is, or nothing can be said."""
+    """The instant [us] from which the newest hour, or else the one behind it, can be lost.
+
+    None where no outlet's envelope is known, or no minute is valid that says what its oxygen is.
+    """
     found = [at for at in map(_of_series, judged.series) if at is not None] if judged.start.size else []
     return min(found, default=None)
 
 
 def _of_series(series: JudgedSeries) -> int | None:
     envelope, means = series.watched.envelope, series.means
-    if envelope is None or series.verdicts.final[-1] or not math.isfinite(envelope.high):
+    if envelope is None or not math.isfinite(envelope.high):
         return None
     valid = ~np.isnan(means.minute_mean[-1])
     if series.watched.target.base_o2_vol_pct is not None:
@@ -38,20 +41,25 @@ def _of_series(series: JudgedSeries) -> int | None:
     seen = np.flatnonzero(valid)
     if not seen.size:
         return None
-    passed = int(seen[-1]) + 1
-    minutes = _minutes_to_lose(series, envelope, means.minute_mean[-1][seen], means.minute_o2[-1][seen], passed)
-    if not 0 <= minutes < MINUTES - passed:
-        return None
-    return int(means.start[-1]) + (passed + int(minutes)) * MINUTE
+    start, passed = int(means.start[-1]), int(seen[-1]) + 1
+    mean, o2 = means.minute_mean[-1][seen], means.minute_o2[-1][seen]
+    if not series.verdicts.final[-1]:
+        minutes = _minutes_to_lose(series, envelope, mean, o2, MINUTES - passed, o2_now=float(o2[-1]))
+        if 0 <= minutes < MINUTES - passed:
+            return start + (passed + int(minutes)) * MINUTE
+    minutes = _minutes_to_lose(series, envelope, mean[:0], o2[:0], MINUTES, o2_now=float(o2[-1]))
+    return start + HOUR + int(min(max(minutes, 0.0), MINUTES)) * MINUTE
 
 
-def _minutes_to_lose(series: JudgedSeries, envelope: Envelope, mean: Values, o2: Values, passed: int) -> float:
-    """More minutes than this at the top lose the hour; below zero where it is lost."""
-    target, low, to_come = series.watched.target, envelope.low, MINUTES - passed
+def _minutes_to_lose(
+    series: JudgedSeries, envelope: Envelope, mean: Values, o2: Values, to_come: int, *, o2_now: float
+) -> float:
+    """More minutes than this at the top lose an hour of which so many are to come; below zero where it is lost."""
+    target, low = series.watched.target, envelope.low
     limit, total, sum_mean = target.limit.mg_m3, mean.size + to_come, float(mean.sum())
     if target.base_o2_vol_pct is None or envelope.o2 is None:
         return (limit * total - sum_mean - to_come * low) / max(envelope.high - low, 1e-9)
     air, least_o2 = target.pack.averaging.oxygen_in_air_vol_pct, envelope.o2[0]
     dry = air - target.base_o2_vol_pct
     left = limit * (air * total - float(o2.sum()) - to_come * least_o2) - (sum_mean + to_come * low) * dry
-    return left / max((envelope.high - low) * dry + limit * (float(o2[-1]) - least_o2), 1e-9)
+    return left / max((envelope.high - low) * dry + limit * (o2_now - least_o2), 1e-9)

@@ -79,7 +79,10 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     match error:
         case RequestValidationError():
             more["errors"] = [
-                {"path": ".".join(str(part) for part in fault["loc"]), "message": fault["msg"]}
+                {
+                    "path": ".".join(str(part) for part in fault["loc"]),
+                    "message": fault["msg"].removeprefix("Value error, "),
+                }
                 for fault in error.errors()
             ]
             detail = "; ".join(f"{fault['path']}: {fault['message']}" for fault in more["errors"])

@@ -146,6 +146,8 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=31)
     parser.add_argument("--interval-s", type=int, help="one row of a stack each so many seconds; else as the scenario")
     asked = parser.parse_args()
+    if asked.write and asked.interval_s is not None:
+        parser.error("the baseline is of the scenarios' own interval")
     seeds = {CLEAN: asked.clean_seeds, FAULTY: asked.faulty_seeds}
     figures = measure(seeds, asked.days, show=asked.show, interval_s=asked.interval_s)
     if asked.write:

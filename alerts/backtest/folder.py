@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alerts.backtest.judging import Blocks, Part, as_of, conclude, judge_part
 from alerts.backtest.recorded import Folder
 from alerts.backtest.results import Result
-from alerts.backtest.running import LEAD, TAIL, Asked, Cut, Parts, Span
+from alerts.backtest.running import LEAD, Asked, Cut, Parts, Span, last_needed
 from alerts.subject import Subject
 from plant.days import day_edges
 from plant.periods import HOUR, hour_start, instant
@@ -31,7 +31,7 @@ class FolderSource:
         if found is None:
             return None
         asked, (oldest, newest) = self.asked, found
-        newest = newest if asked.end is None else min(newest, asked.end + TAIL - 1)
+        newest = newest if asked.end is None else min(newest, last_needed(asked.end, site) - 1)
         if newest < (oldest if asked.first is None else asked.first):
             return None
         first = oldest if asked.first is None else max(oldest, asked.first - LEAD)

@@ -24,10 +24,15 @@ STACKS_AT_ONCE: Final = 25  #: of one cut: a month of them is about a million mi
 LEAD: Final = 32 * 24 * HOUR
 """What is judged before the time that is asked for: a month of verdicts and as many values as rules reach back [us]."""
 TAIL: Final = 7 * 24 * HOUR
-"""And behind it: the next clear hour ends an alert [us]."""
+"""And behind the month in which it ends: the next clear hour ends an alert [us]."""
 
 Packs = Callable[[Stack], tuple[Pack, ...]]
 OnRows = Callable[[int], None]  #: told how much more has been judged
+
+
+def last_needed(end: int, site: Site) -> int:
+    """Until when a site is judged for what lies before *end*: a month is another thing before it has ended."""
+    return month_bounds(month_of(end - 1, site.zone), site.zone)[1] + TAIL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 from alerts.backtest.folder import day_start
 from alerts.backtest.judging import REACH_H, Beside, Blocks, Part, conclude, judge_part
 from alerts.backtest.results import Hours, JudgedAlert, MonthKey, Result, SeriesKey
-from alerts.backtest.running import LEAD, TAIL, Asked, Cut, Parts, Span
+from alerts.backtest.running import LEAD, Asked, Cut, Parts, Span, last_needed
 from alerts.histories import beside
 from alerts.hours import HOUR_RULES
 from alerts.rules.catalogue import MONTH_RULES, RULES
@@ -59,7 +59,7 @@ class StoredSource:
         assert end is not None
         if clock_us is None or oldest is None or clock_us < first:
             return None
-        now = min(clock_us, end + TAIL) if self.asked.now is None else self.asked.now
+        now = min(clock_us, last_needed(end, site)) if self.asked.now is None else self.asked.now
         return Span(first=day_start(max(oldest, first - LEAD), site), end=hour_start(now, site.zone) + HOUR, now=now)
 
     def judge(self, cut: Cut) -> Parts:

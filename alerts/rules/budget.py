@@ -9,7 +9,8 @@ Source          the share: the pack's month clause (cn-steel-ule-2019: 2019 Opin
                 the practice of alerting on the rate at which a budget is spent, over a short and over a long window.
 
 Everything is counted within the local month and starts anew with it. The budget is that of a month that runs on:
-what the share allows of the hours so far valid and all those to come (`plant.budget`).
+what the share allows of the hours so far valid and all those to come (`plant.budget`). The first hour of a month ends
+the alert of the month before; if it is above itself, that is said with the next valid hour.
 """
 
 from __future__ import annotations
@@ -100,8 +101,11 @@ def _series(
     level = np.zeros(history.n_hours, dtype=np.int8)
     for grade, found in reasons.values():
         level = np.maximum(level, np.where(found, grade, 0)).astype(np.int8)
-    # Before a month's first valid hour nothing of it is used, whatever the month before was like.
-    decided = history.ended & (budget.valid | (budget.hours_valid == 0))
+    # Before a month's first valid hour nothing of it is used, whatever the month before was like. Its first hour speaks
+    # of nothing either, so that what the month before left open ends there: two months are never one alert.
+    begins = history.start == month_start
+    decided = history.ended & (budget.valid | (budget.hours_valid == 0) | begins)
+    level[begins] = 0
 
     def evidence(at: int) -> Mapping[str, Any]:
         said = [name for name, (_, found) in reasons.items() if found[at]]

@@ -122,7 +122,9 @@ function monthView(pollutant, month, hour) {
       month.share_worst !== null && month.share_worst !== month.share ? word("worst_share", { n: percent(month.share_worst) }) : null,
     ].filter(Boolean).join(" · ")) : null,
     hour ? h("p.soft", {}, `${word("this_hour")}: ${hour.corrected === null ? word("no_minutes")
-      : `${number(hour.corrected)} / ${number(hour.limit)} mg/m³, ${word("minutes", { n: hour.valid_minutes ?? 0 })}`}`) : null);
+      : `${number(hour.corrected)} / ${number(hour.limit)} mg/m³, ${word("minutes", { n: hour.valid_minutes ?? 0 })}`}`) : null,
+    !hour ? null : hour.saveable === false ? h("p", {}, pill(word("lost_hour"), "bad"))
+      : hour.saveable && hour.keep_below !== null ? h("p.soft", {}, word("safe_below", { n: number(hour.keep_below) })) : null);
 }
 
 /** *status*: as the operator sees it, or for the public its stacks; `reported(stack)` gives their reported hours. */

@@ -130,6 +130,9 @@ export const WORDS = {
     ev_share_worst: "share if claims do not hold", ev_budget: "hours allowed", ev_hours_above: "hours above", ev_hours_valid: "valid hours",
     ev_hours_within: "hours within", ev_hours_undecided: "undecided hours", ev_hours_excluded: "excluded hours",
     ev_hours_to_come: "hours to come", ev_left: "hours left", ev_month: "month", ev_edge: "edge",
+    lost_hour: "will end above the limit if it stays valid", safe_below: "safe while the rest of it stays below {n} mg/m³ at the oxygen of now",
+    ev_keep_below: "keep the rest below, mg/m³", ev_would_end_at: "would end at, mg/m³", ev_level: "level of now, mg/m³",
+    ev_minute: "minute", ev_known_minutes: "known minutes", ev_warned_at: "said at",
     api_away: "stackwatch does not answer. Trying again.",
   },
   zh: {
@@ -262,6 +265,9 @@ export const WORDS = {
     ev_share_worst: "若企业标记不成立的达标率", ev_budget: "允许超标小时数", ev_hours_above: "超标小时数", ev_hours_valid: "有效小时数",
     ev_hours_within: "达标小时数", ev_hours_undecided: "未定小时数", ev_hours_excluded: "剔除小时数",
     ev_hours_to_come: "剩余时段小时数", ev_left: "剩余可超标小时数", ev_month: "月份", ev_edge: "采集端",
+    lost_hour: "若保持有效，本小时必将超标", safe_below: "按当前含氧量，其余时间低于 {n} mg/m³ 即可达标",
+    ev_keep_below: "其余时间应低于（mg/m³）", ev_would_end_at: "预计小时值（mg/m³）", ev_level: "当前水平（mg/m³）",
+    ev_minute: "分钟", ev_known_minutes: "已知分钟数", ev_warned_at: "提示时间",
     api_away: "stackwatch 没有响应，正在重试。",
   },
 };

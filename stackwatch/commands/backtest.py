@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from alerts.backtest.cluster import judge_on_cluster
 from alerts.backtest.difference import Difference, difference
@@ -250,12 +250,13 @@ def _table_of_rules(console: Console, before: Result, after: Result, found: Diff
 def _table_of_months(console: Console, found: Difference) -> None:
     if not found.months:
         return
-    table = Table("series", "month", "hours that changed", "verdict", "share")
+    table = Table(Column("series", overflow="fold"), "month", "hours that changed", "verdict", "share")
     for item in found.months[:LISTED]:
         hours = ", ".join(
             f"{n} {old or 'none'} to {new or 'none'}" for (old, new), n in sorted(item.hours.items(), key=str)
         )
-        verdict = f"{item.before} to {item.after}" if item.before != item.after else str(item.after)
+        before, after = item.before or "none", item.after or "none"
+        verdict = f"{before} to {after}" if before != after else after
         table.add_row(
             " ".join(item.series),
             item.month,

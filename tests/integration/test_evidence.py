@@ -253,10 +253,10 @@ async def test_the_command_says_it_and_its_exit_code_tells(database_url: str, ke
     held = verify(str(good), "--key", public)
     assert (held.returncode, held.stderr) == (0, "")
     assert "ok       observed: " in held.stdout
-    assert "good.json: " in held.stdout.splitlines()[-1]
+    assert "good.json holds; " in held.stdout.splitlines()[-1]
     broken = verify(str(bad))
     assert broken.returncode == 1
-    assert "WRONG    observed: the alert says 1.0, its last event (" in broken.stdout
+    assert "WRONG    observed: the file says 1.0, its last event (" in broken.stdout
     assert "WRONG    seal: " in broken.stdout
     told = json.loads(verify(str(bad), "--json").stdout)
     assert (told["holds"], len(told["sha256"])) == (False, 64)

@@ -13,10 +13,10 @@ import pytest
 from alerts.backtest.folder import FolderSource
 from alerts.backtest.recorded import open_folder
 from alerts.backtest.results import Result
-from alerts.backtest.running import LEAD, TAIL, Asked, judge_history
+from alerts.backtest.running import LEAD, TAIL, Asked, Span, judge_history
 from plant.packs import outlets_by_pack
 from plant.periods import HOUR, MINUTE, micros
-from plant.register import parse_register
+from plant.register import Site, parse_register
 
 REGISTER = """
 [[region]]
@@ -76,7 +76,7 @@ def test_a_folder_is_judged_from_the_local_day_of_its_first_row_until_the_hour_o
     assert last < span.now <= span.end
 
 
-def test_what_is_asked_for_is_judged_with_what_lies_around_it(folder: Path) -> None:
+def test_what_is_asked_for_is_judged_with_what_lies_before_it(folder: Path) -> None:
     first = micros(BEGIN) + 50 * DAY
     (site,) = source(folder).sites.values()
 
@@ -84,7 +84,17 @@ def test_what_is_asked_for_is_judged_with_what_lies_around_it(folder: Path) -> N
 
     assert span is not None
     assert first - LEAD - DAY < span.first <= first - LEAD
-    assert first + DAY < span.now <= span.end <= first + DAY + TAIL + 2 * HOUR
+
+
+def test_it_is_judged_with_what_lies_behind_it_until_its_month_has_ended_and_its_alerts_with_it(folder: Path) -> None:
+    end = micros(BEGIN) + 10 * DAY
+    month_end = micros(datetime(2026, 3, 31, 16, tzinfo=UTC))
+    (site,) = source(folder).sites.values()
+
+    span = source(folder, end=end).span(site)
+
+    assert span is not None
+    assert month_end + TAIL <= span.now <= span.end <= month_end + TAIL + 2 * HOUR
 
 
 def test_a_folder_whose_rows_end_before_what_is_asked_for_has_nothing_to_judge(folder: Path) -> None:
@@ -131,6 +141,24 @@ def test_a_stack_that_never_sent_a_row_is_judged_and_has_nothing(folder: Path) -
     result = judge_history(source(folder))
     assert {key.stack for key in result.hours} == {"A"}
     assert {alert.stack for alert in result.alerts.values()} == {"A"}
+
+
+def test_read_by_the_week_and_stack_by_stack_it_comes_to_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that reach over the edge of a cut are read on both sides of it."""
+    whole = judge_history(source(folder))
+
+    def weeks(span: Span, site: Site) -> list[tuple[int, int]]:
+        return [(at, min(span.end, at + 7 * DAY)) for at in range(span.first, span.end, 7 * DAY)]
+
+    monkeypatch.setattr("alerts.backtest.running.STACKS_AT_ONCE", 1)
+    monkeypatch.setattr("alerts.backtest.running.Span.months", weeks)
+    in_parts = judge_history(source(folder))
+
+    assert in_parts.alerts == whole.alerts != {}
+    assert in_parts.months == whole.months != {}
+    assert in_parts.rows == whole.rows == DAYS * 144
 
 
 def test_a_source_can_be_sent_to_another_machine(folder: Path) -> None:

@@ -41,11 +41,21 @@ def test_the_nearer_the_limit_the_sooner() -> None:
     assert len(set(looks)) == 3
 
 
-def test_nothing_is_waited_for_in_an_hour_that_ended_or_is_lost() -> None:
-    assert look_again_at(an_hour(*[20.0] * 60, now=FIRST + 2 * HOUR)) is None
-    assert look_again_at(an_hour(*[200.0] * 40)) is None
+@pytest.mark.parametrize(
+    "hour",
+    [
+        pytest.param(an_hour(*[20.0] * 60, now=FIRST + 2 * HOUR), id="it has ended"),
+        pytest.param(an_hour(*[200.0] * 40), id="it is lost"),
+        pytest.param(an_hour(*[0.0] * 57), id="nothing can lose it any more"),
+    ],
+)
+def test_behind_an_hour_that_is_settled_the_next_one_is_looked_at_when_it_can_be_lost(hour: JudgedHours) -> None:
+    again = look_again_at(hour)
+    assert again is not None
+    minutes = (again - FIRST - HOUR) // MINUTE
+    assert not is_lost(*[TOP] * minutes)
+    assert is_lost(*[TOP] * (minutes + 9))
+
+
+def test_without_a_valid_minute_nothing_is_said() -> None:
     assert look_again_at(an_hour(now=FIRST)) is None
-
-
-def test_an_hour_that_nothing_can_lose_any_more_is_not_waited_for() -> None:
-    assert look_again_at(an_hour(*[0.0] * 57)) is None

@@ -86,6 +86,13 @@ def test_a_budget_that_is_used_up_is_critical_to_the_end_of_the_month_and_the_ne
     assert levels(used + "uu." + ".a")[NOVEMBER_H:] == [CLEAR, CLEAR, CLEAR, CLEAR, INFO]
 
 
+def test_two_months_are_never_one_alert_however_bad_the_first_hours_are() -> None:
+    found = levels("a" * 720 + "aa")
+    assert found[NOVEMBER_H - 1] == CRITICAL
+    assert found[NOVEMBER_H] == CLEAR, "the first hour of a month ends what the month before left"
+    assert found[NOVEMBER_H + 1] >= INFO
+
+
 def test_standstill_shrinks_the_budget_with_the_hours_that_are_not_run() -> None:
     stood = "a" * 10 + "." * 90 + "x" * 420 + "."
     found = evidence(stood)
