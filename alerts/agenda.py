@@ -94,6 +94,19 @@ class Agenda:
             self.add([held])
         self._place(stack_id)
 
+    def glance(self, stack_id: int) -> tuple[int, int] | None:
+        """(oldest hour asked, now) of a stack at work of which a running hour may have been lost, and nothing else."""
+        held = self._at_work[stack_id]
+        now, at = self._clocks.get(held.clock), self._look_again.get(stack_id)
+        if held.pressing or held.bulk or now is None or at is None or now < at:
+            return None
+        return (held.oldest_hour, now) if now < held.oldest_hour + HOUR + self.ended_after else None
+
+    def look_later(self, stack_id: int, look_again_at: int) -> None:
+        """Nothing can have been lost, nor can be before *look_again_at*: what is asked about the stack waits on."""
+        self._look_again[stack_id] = look_again_at
+        self.add([self._at_work.pop(stack_id)])
+
     def hold_back(self, stack_id: int) -> None:
         """It could not be judged now: somebody else holds what is asked. Not before the next `advance`."""
         self._held_back[stack_id] = self._at_work.pop(stack_id)

@@ -92,11 +92,12 @@ def judge_rows(
     n_hours: int,
     marks: Sequence[Claim] = (),
     now: int,
+    with_features: bool = True,
 ) -> JudgedHours:
     """The *n_hours* hours from the instant *first* as they stand at the instant *now* (microseconds).
 
     *rows* by instrument: all that touch those hours, sorted. *marks* are the accepted ones. Features are of the rows
-    that start in an hour.
+    that start in an hour; none are reckoned where nobody looks at them.
     """
     averaged: dict[tuple[str, str], HourMeans] = {}
     series = tuple(
@@ -108,7 +109,7 @@ def judge_rows(
         start=first + np.arange(n_hours, dtype=np.int64) * HOUR,
         now=now,
         series=series,
-        features=hour_features(rows, subject.stack, first=first, n_hours=n_hours),
+        features=hour_features(rows if with_features else {}, subject.stack, first=first, n_hours=n_hours),
         findings=tuple(finding for each in series for finding in _findings(each, now)),
     )
 

@@ -16,9 +16,10 @@ import math
 import numpy as np
 
 from alerts.hours import JudgedHours, JudgedSeries
+from alerts.rules import irrecoverable_hour
 from plant.envelopes import Envelope
 from plant.hours import MINUTES
-from plant.periods import HOUR, MINUTE
+from plant.periods import HOUR, MINUTE, SECOND
 from plant.readings import Values
 
 
@@ -27,11 +28,14 @@ def look_again_at(judged: JudgedHours) -> int | None:
 
     None where no outlet's envelope is known, or no minute is valid that says what its oxygen is.
     """
-    found = [at for at in map(_of_series, judged.series) if at is not None] if judged.start.size else []
-    return min(found, default=None)
+    if not judged.start.size:
+        return None
+    told = {finding.series for finding in judged.findings if finding.series.rule == irrecoverable_hour.NAME}
+    found = (_of_series(each, told=each.watched.series(irrecoverable_hour.NAME) in told) for each in judged.series)
+    return min((at for at in found if at is not None), default=None)
 
 
-def _of_series(series: JudgedSeries) -> int | None:
+def _of_series(series: JudgedSeries, *, told: bool) -> int | None:
     envelope, means = series.watched.envelope, series.means
     if envelope is None or not math.isfinite(envelope.high):
         return None
@@ -45,10 +49,19 @@ def _of_series(series: JudgedSeries) -> int | None:
     mean, o2 = means.minute_mean[-1][seen], means.minute_o2[-1][seen]
     if not series.verdicts.final[-1]:
         minutes = _minutes_to_lose(series, envelope, mean, o2, MINUTES - passed, o2_now=float(o2[-1]))
-        if 0 <= minutes < MINUTES - passed:
-            return start + (passed + int(minutes)) * MINUTE
+        if minutes < MINUTES - passed and not told:
+            # The newest minute of a running hour is not judged yet: it takes one more that is valid.
+            shown = start + (passed + math.floor(max(minutes, -1.0)) + 1) * MINUTE
+            return shown + _valid_after(series)
     minutes = _minutes_to_lose(series, envelope, mean[:0], o2[:0], MINUTES, o2_now=float(o2[-1]))
     return start + HOUR + int(min(max(minutes, 0.0), MINUTES)) * MINUTE
+
+
+def _valid_after(series: JudgedSeries) -> int:
+    """How long after its start a minute is valid at the earliest, by the start of the row that makes it so [us]."""
+    watched = series.watched
+    cover_s = watched.pack.averaging.min_minute_cover * 60
+    return max(0, int(cover_s - watched.stack.interval_s)) * SECOND
 
 
 def _minutes_to_lose(

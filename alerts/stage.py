@@ -182,6 +182,7 @@ class Stage:
             "waiting": len(work.agenda),
             "stacks_judged": work.stacks_judged,
             "hours_judged": work.hours_judged,
+            "glances": work.glances,
             "failed_chores": dict(self.leader.failed),
         }
 

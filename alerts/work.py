@@ -19,10 +19,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from alerts.agenda import Agenda
 from alerts.enforcement.opening import open_case_for_month
-from alerts.judge import Judgement, Subject, judge_stack
+from alerts.judge import Judgement, Subject, glance, judge_stack
 from plant.errors import Unavailable
 from plant.packs import all_packs
-from plant.periods import SECOND, instant
+from plant.periods import HOUR, SECOND, instant
 from store import aside, judging, queue, retention
 from store.pool import Connection, transaction
 from store.queue import Claim
@@ -31,6 +31,7 @@ from store.register import RegisteredSite, site_by_code
 logger = logging.getLogger(__name__)
 
 KNOWN_SITES: Final = 2_000  #: registered sites kept in memory
+KNOWN_STACKS: Final = 100_000  #: and stacks that can be glanced at
 REPEATS: Final = 5  #: times that a stack may be in somebody's way before it is set aside
 _IN_THE_WAY: Final = (
     psycopg.errors.DeadlockDetected,
@@ -54,8 +55,10 @@ class Work:
     agenda: Agenda = field(default_factory=lambda: Agenda(ended_after_s() * SECOND))
     stacks_judged: int = 0
     hours_judged: int = 0
+    glances: int = 0  #: at running hours that were found to be safe still
     _read_to: int = 0
     _sites: OrderedDict[str, tuple[str, dict[int, Subject]]] = field(default_factory=OrderedDict)
+    _known: dict[int, Subject] = field(default_factory=dict)  #: stacks as they were judged last
     _repeats: dict[int, int] = field(default_factory=dict)
     _aside: set[int] = field(default_factory=set)
 
@@ -80,7 +83,7 @@ class Work:
         if stack_id is None:
             return None
         try:
-            answered = await self._judge(stack_id)
+            answered = 0 if await self._glance(stack_id) else await self._judge(stack_id)
         except Unavailable as error:
             self.agenda.hold_back(stack_id)
             if not isinstance(error.__cause__, _IN_THE_WAY):
@@ -98,6 +101,23 @@ class Work:
         self._repeats.pop(stack_id, None)
         return answered
 
+    async def _glance(self, stack_id: int) -> bool:
+        """Whether a running hour that might have been lost is not: then all that is asked about the stack can wait.
+
+        Only the order of work comes of it. The questions stay, and whatever else is said of a stack presses by itself.
+        """
+        asked, subject = self.agenda.glance(stack_id), self._known.get(stack_id)
+        if asked is None or subject is None:
+            return False
+        oldest, now = asked
+        async with transaction(self.pool) as conn:
+            at = await glance(conn, subject, range(oldest, now + 1, HOUR), now=now)
+        if at is None or at <= now:
+            return False
+        self.agenda.look_later(stack_id, at)
+        self.glances += 1
+        return True
+
     async def _judge(self, stack_id: int) -> int:
         """Answer what is asked about a stack, in one transaction."""
         done = Judgement()
@@ -106,6 +126,7 @@ class Work:
             if claim is not None and claim.hours:
                 subject = await self._subject(conn, claim)
                 if subject is not None and claim.now is not None:
+                    self._know(stack_id, subject)
                     done = await self._judge_claim(conn, subject, claim, claim.now)
                 if subject is None or claim.now is not None:
                     await queue.answered(conn, claim)
@@ -149,6 +170,11 @@ class Work:
                 self._sites.popitem(last=False)
         self._sites.move_to_end(claim.site)
         return known[1].get(claim.stack_id)
+
+    def _know(self, stack_id: int, subject: Subject) -> None:
+        if len(self._known) >= KNOWN_STACKS:
+            self._known.clear()
+        self._known[stack_id] = subject
 
     async def _note_repeat(self, stack_id: int, error: Exception) -> None:
         """Another stage or a person was at the same rows; what was claimed is free again."""

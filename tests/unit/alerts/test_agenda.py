@@ -151,3 +151,23 @@ def test_every_stack_that_was_asked_about_is_judged(steps: list[Waiting | str]) 
         agenda.done(stack_id)
     agenda.advance({0: 99 * HOUR, 1: 99 * HOUR})
     assert set(taken(agenda)) == open_ones
+
+
+def test_a_running_hour_that_may_be_lost_is_only_glanced_at_and_waits_on() -> None:
+    agenda = an_agenda(asked(1, at=1))
+    assert agenda.take() == 1
+    agenda.done(1, look_again_at=NOON + 10 * MINUTE)
+    agenda.add([asked(1, at=2)])
+    agenda.advance({LIVE: NOON + 11 * MINUTE})
+    assert agenda.take() == 1
+    assert agenda.glance(1) == (NOON, NOON + 11 * MINUTE)
+    agenda.look_later(1, NOON + 20 * MINUTE)
+    assert len(agenda) == 1, "what is asked stays asked"
+
+
+def test_what_is_settled_or_never_judged_is_not_only_glanced_at() -> None:
+    agenda = an_agenda(asked(1, at=1, pressing=True), asked(2, at=2, hour=NOON - HOUR), asked(3, at=3))
+    for _ in range(3):
+        stack_id = agenda.take()
+        assert stack_id is not None
+        assert agenda.glance(stack_id) is None

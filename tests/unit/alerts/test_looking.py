@@ -57,5 +57,12 @@ def test_behind_an_hour_that_is_settled_the_next_one_is_looked_at_when_it_can_be
     assert is_lost(*[TOP] * (minutes + 9))
 
 
+def test_an_hour_that_its_newest_minute_loses_is_looked_at_with_the_next_one() -> None:
+    lost = next(n for n in range(1, 60) if is_lost(*[200.0] * n))
+    judged = an_hour(*[200.0] * (lost - 1))
+    assert not judged.findings or not is_lost(*[200.0] * (lost - 1))
+    assert look_again_at(judged) == FIRST + (lost - 1) * MINUTE  # a row is a minute here: it is valid as it begins
+
+
 def test_without_a_valid_minute_nothing_is_said() -> None:
     assert look_again_at(an_hour(now=FIRST)) is None
