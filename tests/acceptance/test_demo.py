@@ -22,6 +22,8 @@ def test_the_demonstration_plays_its_story_to_the_lift(tmp_path: Path) -> None:
     # The year of the turbine, and more than a month of minutes of three stacks.
     assert told["rows"] > 7411 + 3 * 30 * 1440
     # Its hours above 50 mg/m3 (by its own clock the last two have not ended) and eleven months, of which the last
-    # can no longer reach its share; sixty hours and one month of the works.
-    assert told["alerts"] == (7311 - 2 + 11) + (60 + 1)
+    # can no longer reach its share; sixty hours and one month of the works. Beside them a budget for each of those
+    # months, the value of the turbine that stood for 102 hours, and now and then an edge that is behind for a while.
+    exceedances = (7311 - 2 + 11) + (60 + 1)
+    assert exceedances + 12 + 1 <= told["alerts"] <= exceedances + 12 + 1 + 10
     assert (told["cases"], told["orders"], told["lifted"]) == (2, 1, 1)

@@ -37,7 +37,10 @@ _ANSWERS: Final = {
     "months": "SELECT s.code, k.code, month, pollutant, pack, hours_valid, hours_above, hours_undecided, share,"
     f" share_worst, budget, verdict, final FROM month_verdict {_STACK} WHERE superseded_at IS NULL ORDER BY 1, 2, 3, 4",
     "alerts": "SELECT alert_id, rule, state, observed, limit_value, period_start, ended_at,"
-    " evidence - 'revision' - 'instrument' FROM alert WHERE state <> 'withdrawn' ORDER BY alert_id",
+    " evidence - 'revision' - 'instrument' FROM alert WHERE state <> 'withdrawn'"
+    # What is said of edges that were away, of clocks that were wrong and of a stage that stood still is chaos itself.
+    " AND rule NOT IN ('edge_offline', 'edge_backlog', 'clock_skew', 'stage_silent', 'receiver_dead')"
+    " ORDER BY alert_id",
     "cases": "SELECT s.code, track, units, (SELECT array_agg(alert_id ORDER BY 1) FROM case_alert a"
     ' WHERE a.case_id = c.case_id) FROM "case" c JOIN site s USING (site_id) ORDER BY 1, 2, 3',
 }
