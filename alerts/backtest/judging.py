@@ -10,14 +10,13 @@ judged is what the live stage judges, by the same functions: `alerts.hours`, `pl
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final
 
 import numpy as np
 
-from alerts.backtest.results import Hours, JudgedAlert, MonthKey, Result, SeriesKey
+from alerts.backtest.results import Hours, JudgedAlert, MonthKey, Result, SeriesKey, Texts
 from alerts.hours import judge_rows
 from alerts.lives import Episode
 from alerts.review import review
@@ -118,8 +117,8 @@ def conclude(
     """What follows from the parts of a stack's history: its final hours, its months, its alerts at the instant *now*.
 
     *parts* follow one another without a gap, the first begins a local day. *siblings* are the blocks of the site's
-    other stacks over the same hours, by stack. Arrays of *beside* begin `REACH_H` hours earlier; conflicts that the
-    parts found count beside those there.
+    other stacks, by stack (`join_blocks`). They and the arrays of *beside* begin `REACH_H` hours earlier; conflicts
+    that the parts found count beside those there.
     """
     before = judge_part(subject, {}, first=parts[0].first - REACH_H * HOUR, n_hours=REACH_H, now=now)
     whole = join([before, *parts])
@@ -184,8 +183,8 @@ def _join_tables(
 
 
 def join_blocks(parts: Sequence[Part]) -> Blocks:
-    """The blocks of consecutive parts of one stack."""
-    return _join_tables([part.blocks() for part in parts], [part.n_hours for part in parts])
+    """The blocks of consecutive parts of one stack, behind the silence of `REACH_H` hours."""
+    return _join_tables([{}, *(part.blocks() for part in parts)], [REACH_H, *(part.n_hours for part in parts)])
 
 
 def _join_verdicts(parts: Sequence[VerdictHours]) -> VerdictHours:
@@ -236,10 +235,7 @@ def _conclude_months(
 def _judge_month(watched: Watched, hours: Hours, claimed: Truths, of: slice, start: int, end: int, now: int) -> Month:
     rule, after_s = watched.pack.month, watched.pack.averaging.ended_after_s
     assert rule is not None
-    kinds = Counter(
-        JudgedHour(Verdict(verdict), str(reason), bool(claim))
-        for verdict, reason, claim in zip(hours.verdict[of], hours.reason[of], claimed[of], strict=True)
-    )
+    kinds = _kinds(hours.verdict[of], hours.reason[of], claimed[of])
     ended = max(0, min(end, now - after_s * SECOND) - start) // HOUR
     return judge_month(
         kinds,
@@ -248,6 +244,19 @@ def _judge_month(watched: Watched, hours: Hours, claimed: Truths, of: slice, sta
         hours_to_come=(end - start) // HOUR - ended,
         has_ended=now >= end + after_s * SECOND,
     )
+
+
+def _kinds(verdict: Texts, reason: Texts, claimed: Truths) -> dict[JudgedHour, int]:
+    """How many hours there are of each kind."""
+    found: dict[JudgedHour, int] = {}
+    for each in Verdict:
+        places = np.flatnonzero(verdict == each)
+        for why in sorted(set(reason[places])):
+            same = claimed[places[reason[places] == why]]
+            for claim, n in ((True, int(same.sum())), (False, int((~same).sum()))):
+                if n:
+                    found[JudgedHour(each, str(why), claim)] = n
+    return found
 
 
 def _hour_alerts(result: Result, subject: Subject, watched: Watched, hours: Hours, findings: Iterable[Finding]) -> None:
@@ -314,17 +323,12 @@ def _episodes(
         conflicts={**whole.conflicts, **beside.conflicts},
         reported=beside.reported,
         signals=beside.signals,
-        siblings={(stack, *key): _behind_silence(of) for stack, of_it in siblings.items() for key, of in of_it.items()},
+        siblings={(stack, *key): of for stack, blocks in siblings.items() for key, of in blocks.items()},
         records=beside.records,
         mass_before=beside.mass_before,
     )
     for episode in review(history, first=REACH_H, keep_checkpoints=False).episodes:
         _add(result, subject.site.code, episode, episode.ended_at)
-
-
-def _behind_silence(blocks: Mapping[str, Values]) -> dict[str, Values]:
-    silence = np.full(REACH_H, np.nan)
-    return {name: np.concatenate([silence, values]) for name, values in blocks.items()}
 
 
 def as_of(newest: int, subject: Subject) -> int:
