@@ -26,10 +26,15 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
-        line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
+        line.update({key: value for key, value in vars(record).items() if not _is_of_logging(key)})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def _is_of_logging(key: str) -> bool:
+    """Whether a field is no field of the event: libraries (Ray) leave private ones on every record of a process."""
+    return key in _STANDARD or key.startswith("_")
 
 
 def logging_config(level: str) -> dict[str, Any]:

@@ -102,6 +102,11 @@ def test_a_log_line_is_one_object_with_the_event_and_its_fields() -> None:
     }
 
 
+def test_what_a_library_leaves_on_a_record_for_itself_is_no_field_of_its_line() -> None:
+    line = json.loads(JsonLines().format(a_record(rows=500, _library_timestamp_ns=1)))
+    assert set(line) == {"at", "level", "logger", "event", "rows"}
+
+
 def test_a_field_that_json_does_not_know_is_written_as_text() -> None:
     line = json.loads(JsonLines().format(a_record(what={1}, why=ValueError("x"))))
     assert (line["what"], line["why"]) == ("{1}", "x")
