@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-BENCHMARKS := arithmetic storage ingest outbox stall hj212 edge simulator
+BENCHMARKS := arithmetic storage ingest outbox stall hj212 edge simulator rules backtest stage latency
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test chaos fuzz check format bench reference lock clean

@@ -1,14 +1,16 @@
 """Which stack a rule stage judges next, of those that wait.
 
-    LOSABLE   a running hour that can have become irrecoverable since it was last looked at
+    ABOVE     a running hour that is above its limit so far, and can have become irrecoverable since it was looked at;
+              whatever else is asked about its stack
+    LOSABLE   any other that can have: the minutes since would have to be far above it
     SETTLED   an hour that has ended by the site's clock, a mark, the register: what is settled for good
     RUNNING   other running hours: as often as there is time
     BULK      hours that only a new version of a pack or of the program asks for
 
-The first two take turns, so that neither waits for a burst of the other. Within each the oldest question first; now and
-then the oldest of all, so that nothing waits for ever. Pure, and only a matter of order: whatever is asked is judged,
-and judged the same, in any order. Time comes in by `advance`, for each clock of its own (live sites share one, a
-simulated site has its own).
+The second and the third take turns, so that neither waits for a burst of the other. Within each the oldest question
+first; now and then the oldest of all, so that nothing waits for ever. Pure, and only a matter of order: whatever is
+asked is judged, and judged the same, in any order. Time comes in by `advance`, for each clock of its own (live sites
+share one, a simulated site has its own).
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from alerts.looking import NEVER, NextLook
 from plant.periods import HOUR
 from store.queue import Waiting
 
-LOSABLE, SETTLED, RUNNING, BULK = range(4)
-TURNS: Final = ((LOSABLE, SETTLED, RUNNING, BULK), (SETTLED, LOSABLE, RUNNING, BULK))
+RANKS: Final = range(5)
+ABOVE, LOSABLE, SETTLED, RUNNING, BULK = RANKS
+TURNS: Final = ((ABOVE, LOSABLE, SETTLED, RUNNING, BULK), (ABOVE, SETTLED, LOSABLE, RUNNING, BULK))
+_NO_LOOK: Final = NextLook(NEVER)
+_BEFORE_ALL: Final = -NEVER  # no clock goes yet
 FAIR_EVERY: Final = 8  #: of so many stacks one is the oldest of all, whatever it is asked for
 
 
@@ -34,11 +40,11 @@ class Agenda:
     _waiting: dict[int, Waiting] = field(default_factory=dict)
     _at_work: dict[int, Waiting] = field(default_factory=dict)
     _held_back: dict[int, Waiting] = field(default_factory=dict)
-    _look_again: dict[int, int] = field(default_factory=dict)
+    _looks: dict[int, NextLook] = field(default_factory=dict)
     _clocks: dict[int, int] = field(default_factory=dict)
     # Heaps keep entries that have become wrong; who pops one looks whether it still stands.
     _by_age: list[tuple[int, int]] = field(default_factory=list)  # first question, stack
-    _by_rank: list[list[tuple[int, int]]] = field(default_factory=lambda: [[] for _ in range(4)])  # the same each
+    _by_rank: list[list[tuple[int, int]]] = field(default_factory=lambda: [[] for _ in RANKS])  # the same each
     _wakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by clock: instant, stack
     _takes: int = 0
 
@@ -50,7 +56,7 @@ class Agenda:
         """Forget what waits, and begin anew with all that is asked."""
         self._waiting.clear()
         self._held_back.clear()
-        self._by_rank, self._by_age, self._wakes = [[] for _ in range(4)], [], {}
+        self._by_rank, self._by_age, self._wakes = [[] for _ in RANKS], [], {}
         self.add(waiting)
 
     def add(self, waiting: Iterable[Waiting]) -> None:
@@ -80,31 +86,28 @@ class Agenda:
             self._held_back.pop(stack_id, None)  # a claim is of all that is asked
         return stack_id
 
-    def done(self, stack_id: int, *, look_again_at: int | None = None, more: bool = False) -> None:
+    def done(self, stack_id: int, *, next_look: NextLook | None = None, more: bool = False) -> None:
         """It was judged. *more*: not all that was asked fitted into one transaction.
 
-        Nothing irrecoverable can happen in its running hour before *look_again_at*, where that is known.
+        Nothing irrecoverable can happen in its running hour before *next_look*, where that is known.
         """
         held = self._at_work.pop(stack_id)
-        if look_again_at is None:
-            self._look_again.pop(stack_id, None)
+        if next_look is None:
+            self._looks.pop(stack_id, None)
         else:
-            self._look_again[stack_id] = look_again_at
+            self._looks[stack_id] = next_look
         if more:
             self.add([held])
         self._place(stack_id)
 
     def glance(self, stack_id: int) -> tuple[int, int] | None:
-        """(oldest hour asked, now) of a stack at work of which a running hour may have been lost, and nothing else."""
+        """(oldest hour asked, now) of a stack at work that is LOSABLE: there most looks find nothing."""
         held = self._at_work[stack_id]
-        now, at = self._clocks.get(held.clock), self._look_again.get(stack_id)
-        if held.pressing or held.bulk or now is None or at is None or now < at:
-            return None
-        return (held.oldest_hour, now) if now < held.oldest_hour + HOUR + self.ended_after else None
+        return (held.oldest_hour, self._clocks[held.clock]) if self._rank(held) == LOSABLE else None
 
-    def look_later(self, stack_id: int, look_again_at: int) -> None:
-        """Nothing can have been lost, nor can be before *look_again_at*: what is asked about the stack waits on."""
-        self._look_again[stack_id] = look_again_at
+    def look_later(self, stack_id: int, next_look: NextLook) -> None:
+        """Nothing can have been lost, nor can be before *next_look*: what is asked about the stack waits on."""
+        self._looks[stack_id] = next_look
         self.add([self._at_work.pop(stack_id)])
 
     def hold_back(self, stack_id: int) -> None:
@@ -120,25 +123,29 @@ class Agenda:
         rank = self._rank(stack)
         heapq.heappush(self._by_rank[rank], (stack.first_id, stack_id))
         heapq.heappush(self._by_age, (stack.first_id, stack_id))
-        if rank in (LOSABLE, RUNNING):
-            heapq.heappush(self._wakes.setdefault(stack.clock, []), (self._wakes_at(stack, rank), stack_id))
+        wakes_at = self._wakes_at(stack, rank)
+        if wakes_at is not None:
+            heapq.heappush(self._wakes.setdefault(stack.clock, []), (wakes_at, stack_id))
 
     def _rank(self, stack: Waiting) -> int:
         if stack.bulk:
             return BULK
-        now = self._clocks.get(stack.clock)
-        if stack.pressing or (now is not None and now >= self._ends_at(stack)):
+        now, look = self._clocks.get(stack.clock, _BEFORE_ALL), self._looks.get(stack.stack_id, _NO_LOOK)
+        if now >= look.above_at:
+            return ABOVE
+        if stack.pressing or now >= self._ends_at(stack):
             return SETTLED
-        losable_at = self._look_again.get(stack.stack_id)
-        return LOSABLE if now is not None and losable_at is not None and now >= losable_at else RUNNING
+        return LOSABLE if now >= look.at else RUNNING
 
     def _ends_at(self, stack: Waiting) -> int:
         return stack.oldest_hour + HOUR + self.ended_after
 
-    def _wakes_at(self, stack: Waiting, rank: int) -> int:
-        """When a stack of this *rank* comes to another by the clock alone."""
-        ends_at = self._ends_at(stack)
-        return ends_at if rank == LOSABLE else min(ends_at, self._look_again.get(stack.stack_id, ends_at))
+    def _wakes_at(self, stack: Waiting, rank: int) -> int | None:
+        """When a stack of this *rank* may come to another by the clock alone."""
+        if rank in (ABOVE, BULK):
+            return None
+        now, look = self._clocks.get(stack.clock, _BEFORE_ALL), self._looks.get(stack.stack_id, _NO_LOOK)
+        return min((at for at in (look.above_at, look.at, self._ends_at(stack)) if now < at < NEVER), default=None)
 
     def _foremost(self, order: Iterable[int]) -> int | None:
         for rank in order:

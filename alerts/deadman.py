@@ -18,6 +18,7 @@ from typing import Final
 from alerts.rules.finding import Series, alert_id
 from plant.periods import instant, micros
 from store import clock, findings
+from store.clock import LastTick
 from store.findings import AlertRow
 from store.pool import Connection
 
@@ -31,7 +32,7 @@ async def note(conn: Connection, *, silent_s: float) -> bool:
     if last is None or last.age_s <= silent_s:
         return False
     await findings.lock_rule(conn, NAME)
-    alert = _alert(last.at, silent_s)
+    alert = _alert(last, silent_s)
     if await findings.is_known(conn, alert.alert_id):
         return False
     await findings.announce(conn, await findings.apply(conn, [alert]))
@@ -46,8 +47,8 @@ async def resolve(conn: Connection, at: datetime) -> None:
         await findings.announce(conn, await findings.resolve(conn, ends))
 
 
-def _alert(last_tick: datetime, silent_s: float) -> AlertRow:
-    start = micros(last_tick)
+def _alert(last: LastTick, silent_s: float) -> AlertRow:
+    start, silent_for_s = micros(last.at), round(last.age_s, 1)
     return AlertRow(
         alert_id=alert_id(Series(rule=NAME, site=""), start),
         rule=NAME,
@@ -56,12 +57,12 @@ def _alert(last_tick: datetime, silent_s: float) -> AlertRow:
         stack_id=None,
         pollutant=None,
         pack=None,
-        period_start=last_tick,
+        period_start=last.at,
         period_end=instant(start + round(silent_s * 1_000_000)),
-        observed=silent_s,
+        observed=silent_for_s,
         limit_value=silent_s,
         unit="s",
         clause=CLAUSE,
-        evidence={"last_tick": last_tick.isoformat(), "silent_for_s": silent_s},
+        evidence={"last_tick": last.at.isoformat(), "silent_for_s": silent_for_s},
         settled=True,
     )

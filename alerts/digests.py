@@ -7,6 +7,7 @@ So hours judged together or one by one are stored alike, and what differs has ch
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +45,9 @@ FIGURES: Final = (
 _NUMBERS: Final = FIGURES[2:7]
 _VERDICTS: Final = tuple(Verdict)
 _REASONS: Final = tuple(Reason)
+_VERDICT_CODES, _REASON_CODES = (
+    {None: math.nan} | {member: float(code) for code, member in enumerate(members)} for members in (_VERDICTS, _REASONS)
+)
 _EMPTY_OUTLET: Final = {"gap_s": 3600.0, "lead_gap_s": 3600.0, "tail_gap_s": 3600.0}  # of an hour without rows
 
 
@@ -123,16 +127,13 @@ def _rows(table: Table, places: Sequence[int]) -> list[bytes]:
 
 
 def _figures(hours: VerdictHours) -> Table:
-    figures = [_codes(hours.verdict, _VERDICTS), _codes(hours.reason, _REASONS)]
+    figures = [_codes(hours.verdict, _VERDICT_CODES), _codes(hours.reason, _REASON_CODES)]
     figures += [getattr(hours, name) for name in _NUMBERS]
     return np.stack([*figures, hours.valid_minutes, hours.claimed, hours.revision]).astype(np.float64)
 
 
-def _codes(values: npt.NDArray[np.object_], members: Sequence[str]) -> Values:
-    codes = np.full(values.size, np.nan)
-    for code, member in enumerate(members):
-        codes[values == member] = code
-    return codes
+def _codes(values: npt.NDArray[np.object_], codes: Mapping[Any, float]) -> Values:
+    return np.array([codes[value] for value in values.tolist()], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

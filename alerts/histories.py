@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final, TypedDict
@@ -20,7 +20,7 @@ from plant.features import names_of
 from plant.periods import HOUR, Instants, hour_start, instant, micros
 from plant.readings import Counts, Values
 from store import features, histories, queue
-from store.features import DigestRun
+from store.features import DigestRun, HourDigest
 from store.history_inputs import Spoken, Wanted, history_inputs
 from store.pool import Connection
 
@@ -39,9 +39,12 @@ class Loaded:
     checkpoint: Mapping[str, Any] | None  #: what held when that day began
 
 
-async def load(conn: Connection, subject: Subject, *, since: int, now: int, rules: Sequence[Rule]) -> Loaded:
+async def load(
+    conn: Connection, subject: Subject, *, since: int, judged: Collection[int], now: int, rules: Sequence[Rule]
+) -> Loaded:
     """What reviewing the hours from *since* on needs, at the instant *now* (both microseconds).
 
+    *judged* are the hours that this transaction has judged: their rows are read, though the questions still stand.
     Folding goes on where it was last saved before the local day of *since*, which is earlier than that day where the
     stack was silent in between.
     """
@@ -65,6 +68,7 @@ async def load(conn: Connection, subject: Subject, *, since: int, now: int, rule
         values_from=fold_from - lead_h * HOUR,
         day_from=fold_from - min(_A_DAY_H, lead_h) * HOUR,
         signals=(),
+        keep_masses=True,
     )
     channels, said["signals"] = apart(found.channels)
     history = History(
@@ -75,7 +79,9 @@ async def load(conn: Connection, subject: Subject, *, since: int, now: int, rule
         start=start,
         ended=subject.ended(start, now),
         outlet=found.outlet,
-        unread=await _unread(conn, subject, start, np.flatnonzero(found.outlet["rows"][reach_h:] == 0) + reach_h),
+        unread=await _unread(
+            conn, subject, start, np.flatnonzero(found.outlet["rows"][reach_h:] == 0) + reach_h, judged
+        ),
         channels={channel: _whole(channel, of, start.size) for channel, of in channels.items()},
         verdicts=_verdicts(subject, found, start.size),
         siblings=await _siblings(conn, subject, rules, first, fold_from, end),
@@ -84,12 +90,15 @@ async def load(conn: Connection, subject: Subject, *, since: int, now: int, rule
     return Loaded(history=history, first=reach_h, checkpoint=checkpoint)
 
 
-async def _unread(conn: Connection, subject: Subject, start: Instants, empty: Counts) -> frozenset[int]:
+async def _unread(
+    conn: Connection, subject: Subject, start: Instants, empty: Counts, judged: Collection[int]
+) -> frozenset[int]:
     """The places of *empty* hours whose rows wait to be judged: a stack that is far behind is judged in portions."""
-    if not empty.size:
+    places = {int(start[place]): place for place in empty.tolist()}
+    hours = places.keys() - set(judged)
+    if not hours:
         return frozenset()
-    waiting = await queue.with_new_rows(conn, subject.stack_id, start[empty].tolist())
-    return frozenset(place for place in empty.tolist() if int(start[place]) in waiting)
+    return frozenset(places[hour] for hour in await queue.with_new_rows(conn, subject.stack_id, hours))
 
 
 class Beside(TypedDict):
@@ -114,11 +123,13 @@ async def beside(
     values_from: int | None = None,
     day_from: int | None = None,
     signals: Sequence[str] = process_values.NAMES,
+    keep_masses: bool = False,
 ) -> Beside:
     """What is said of the *n_hours* hours from the instant *first*.
 
     Values of hours before *values_from* are not read, nor before *day_from* what rules look back on for a day alone.
-    *signals* are read from what came; a live stage has them among the numbers of its hours.
+    *signals* are read from what came; a live stage has them among the numbers of its hours. It alone, which holds the
+    stack, keeps sums of masses.
     """
     wanted = Wanted(
         site_id=subject.site_id,
@@ -140,7 +151,7 @@ async def beside(
         conflicts=said.conflicts,
         reported=said.reported,
         signals=said.signals,
-        mass_before=await _mass_before(conn, subject, first),
+        mass_before=await _mass_before(conn, subject, first, keep=keep_masses),
     )
 
 
@@ -160,7 +171,7 @@ def _day_start(day: date, subject: Subject) -> int:
     return hour_start(int(day_edges(day, 0, zone)[0]), zone)
 
 
-async def _layouts_of(conn: Connection, digests: Iterable[DigestRun]) -> dict[int, Names]:
+async def _layouts_of(conn: Connection, digests: Iterable[DigestRun | HourDigest]) -> dict[int, Names]:
     wanted = {digest.layout for digest in digests}
     missing = wanted - _layouts.keys()
     if missing:
@@ -207,7 +218,16 @@ async def _siblings(
     return found
 
 
-async def _mass_before(conn: Connection, subject: Subject, first: int) -> dict[str, float]:
+async def shown_before(
+    conn: Connection, digests: Sequence[HourDigest], history: History
+) -> dict[Channel, dict[str, Values]]:
+    """The blocks of *digests* that no longer stand, at their places in *history*."""
+    layouts = await _layouts_of(conn, digests)
+    runs = [DigestRun(old.layout, np.array([old.start], dtype=np.int64), b"", old.blocks, b"") for old in digests]
+    return stored_blocks(runs, layouts, first=int(history.start[0]), n_hours=history.n_hours)
+
+
+async def _mass_before(conn: Connection, subject: Subject, first: int, *, keep: bool) -> dict[str, float]:
     """Of the pollutants whose year the permit limits, as the first pack that watches them averages."""
     local = instant(first).astimezone(subject.site.zone)
     year = micros(datetime(local.year, 1, 1, tzinfo=subject.site.zone))
@@ -216,6 +236,6 @@ async def _mass_before(conn: Connection, subject: Subject, first: int) -> dict[s
         name = watched.pollutant
         if name in subject.stack.permit_t_per_year and name not in found:
             found[name] = await histories.mass_between(
-                conn, subject.stack_id, name, watched.method.name, first=year, end=first
+                conn, subject.stack_id, name, watched.method.name, first=year, end=first, keep=keep
             )
     return found

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from alerts.rules import hour_above_limit, irrecoverable_hour, keep_below
 from alerts.rules.finding import Finding
-from alerts.rules.history import Texts, VerdictHours
+from alerts.rules.history import VerdictHours
 from alerts.subject import Subject, Watched
 from plant.features import Features, hour_features
 from plant.hours import Claim, HourMeans, average_hours
 from plant.periods import HOUR, Instants
 from plant.readings import Rows, Truths
-from plant.verdicts import HourVerdicts, Reason, Verdict, judge_hours
+from plant.verdicts import HourVerdicts, judge_hours
+
+_NOTHING: Final = np.array(None, dtype=object)
 
 
 class HourRule(Protocol):
@@ -55,8 +56,8 @@ class JudgedSeries:
         """As a history holds them; revisions are the database's, here each hour has its first."""
         means, verdicts, listed = self.means, self.verdicts, self.listed
         return VerdictHours(
-            verdict=_members(verdicts.verdict, listed, Verdict),
-            reason=_members(verdicts.reason, listed, Reason),
+            verdict=np.where(listed, verdicts.verdict, _NOTHING),
+            reason=np.where(listed, verdicts.reason, _NOTHING),
             corrected=np.where(listed, verdicts.corrected, np.nan),
             limit=np.where(listed, verdicts.limit, np.nan),
             mean=np.where(listed, means.mean, np.nan),
@@ -97,7 +98,7 @@ def judge_rows(
     """The *n_hours* hours from the instant *first* as they stand at the instant *now* (microseconds).
 
     *rows* by instrument: all that touch those hours, sorted. *marks* are the accepted ones. Features are of the rows
-    that start in an hour; none are reckoned where nobody looks at them.
+    that start in an hour; none are reckoned where nobody looks at them, and while no hour has ended none of channels.
     """
     averaged: dict[tuple[str, str], HourMeans] = {}
     series = tuple(
@@ -109,7 +110,13 @@ def judge_rows(
         start=first + np.arange(n_hours, dtype=np.int64) * HOUR,
         now=now,
         series=series,
-        features=hour_features(rows if with_features else {}, subject.stack, first=first, n_hours=n_hours),
+        features=hour_features(
+            rows if with_features else {},
+            subject.stack,
+            first=first,
+            n_hours=n_hours,
+            with_channels=subject.has_ended(first, now),
+        ),
         findings=tuple(finding for each in series for finding in _findings(each, now)),
     )
 
@@ -150,10 +157,3 @@ def _findings(series: JudgedSeries, now: int) -> Iterable[Finding]:
         for finding in judge(series.watched, series.means, series.verdicts, now=now):
             if series.listed[(finding.period_start - start) // HOUR]:
                 yield finding
-
-
-def _members(names: npt.NDArray[np.object_], listed: Truths, members: type[Verdict] | type[Reason]) -> Texts:
-    found: Texts = np.full(names.size, None, dtype=object)
-    for member in members:
-        found[listed & (names == member)] = member
-    return found

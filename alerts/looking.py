@@ -12,6 +12,8 @@ linear, so it is worked out here without a walk over minutes.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -22,17 +24,32 @@ from plant.hours import MINUTES
 from plant.periods import HOUR, MINUTE, SECOND
 from plant.readings import Values
 
+NEVER: Final = 2**62
 
-def look_again_at(judged: JudgedHours) -> int | None:
-    """The instant [us] from which the newest hour, or else the one behind it, can be lost.
 
-    None where no outlet's envelope is known, or no minute is valid that says what its oxygen is.
-    """
+@dataclass(frozen=True, slots=True)
+class NextLook:
+    """From when on the newest hour of a stack, or else the one behind it, can be lost; instants [us]."""
+
+    at: int
+    above_at: int = NEVER
+    """The same of what is above its limit so far: it has to be, long before it is lost, and mostly will be."""
+
+
+def next_look(judged: JudgedHours) -> NextLook | None:
+    """None where no outlet's envelope is known, or no minute is valid that says what its oxygen is."""
     if not judged.start.size:
         return None
     told = {finding.series for finding in judged.findings if finding.series.rule == irrecoverable_hour.NAME}
-    found = (_of_series(each, told=each.watched.series(irrecoverable_hour.NAME) in told) for each in judged.series)
-    return min((at for at in found if at is not None), default=None)
+    found, above = [], []
+    for series in judged.series:
+        is_told = series.watched.series(irrecoverable_hour.NAME) in told
+        at = _of_series(series, told=is_told)
+        if at is not None:
+            found.append(at)
+            if not is_told and series.verdicts.corrected[-1] > series.verdicts.limit:
+                above.append(at)
+    return NextLook(min(found), min(above, default=NEVER)) if found else None
 
 
 def _of_series(series: JudgedSeries, *, told: bool) -> int | None:

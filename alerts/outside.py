@@ -36,7 +36,7 @@ def reporter(pool: AsyncConnectionPool[Connection], url: str) -> Callable[[], Aw
             async with httpx.AsyncClient(timeout=ANSWER_S) as client:
                 answer = await client.get(url)
             answer.raise_for_status()
-        except httpx.HTTPError as error:  # without its text: the address is a secret
+        except (httpx.HTTPError, httpx.InvalidURL) as error:  # without its text: the address is a secret
             logger.warning("heartbeat_not_sent", extra={"reason": type(error).__name__})
 
     return report

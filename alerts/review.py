@@ -25,7 +25,7 @@ from plant.periods import HOUR, instant
 Checkpoint: TypeAlias = Mapping[str, Saved]
 """The series of a stack of which something goes on at the end of a local day; JSON can hold it."""
 
-_PARTED: Final = "/"  #: between the names in the key of a series; none of them may hold it
+_PARTED: Final = "/"  #: between the names in the key of a series; none but the last, an instrument's, may hold it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +150,7 @@ def _key(series: Series) -> str:
 
 
 def _series_of(key: str, site: str, stack: str) -> Series:
-    rule, pack, pollutant, instrument = key.split(_PARTED)
+    rule, pack, pollutant, instrument = key.split(_PARTED, 3)
     return Series(
         rule=rule,
         site=site,

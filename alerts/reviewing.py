@@ -7,11 +7,13 @@ its stack is silent): rows that come end nothing before their hour does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from alerts import episodes
-from alerts.histories import SIBLING_RULE, Loaded, load
+from alerts.digests import Channel
+from alerts.histories import SIBLING_RULE, Loaded, load, shown_before
 from alerts.review import of_rules, review
 from alerts.rows import Events
 from alerts.rules.catalogue import RULES
@@ -20,30 +22,40 @@ from alerts.rules.rule import Rule
 from alerts.subject import Subject
 from plant.days import day_edges
 from plant.periods import HOUR, SECOND
+from plant.readings import Values
 from store import features, histories
+from store.features import HourDigest
 from store.pool import Connection
 
 
-async def review_stack(
-    conn: Connection, subject: Subject, *, changed: Sequence[int], touched: Collection[int], now: int
-) -> Events:
-    """Review a stack of which the hours *changed*, or were *touched* by something else; what became of its alerts."""
-    ended = [hour for hour in changed if _has_ended(subject, hour, now)]
-    asked = [*ended, *(hour for hour in touched if _has_ended(subject, hour, now))]
-    if asked:
-        loaded = await load(conn, subject, since=min(asked), now=now, rules=RULES)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which hours of a stack the review is about, by their starts."""
+
+    judged: Collection[int]  #: in this transaction; of these some
+    changed: Sequence[int]  #: have other numbers now, or
+    touched: Collection[int] = ()  #: something else than their rows was said about
+    shown: Sequence[HourDigest] = ()  #: what stood of those that show other values now
+
+
+async def review_stack(conn: Connection, subject: Subject, asked: Asked, *, now: int) -> Events:
+    """Review a stack of which hours were judged; what became of its alerts."""
+    changed = [hour for hour in asked.changed if subject.has_ended(hour, now)]
+    ended = [*changed, *(hour for hour in asked.touched if subject.has_ended(hour, now))]
+    if ended:
+        # With the hour before: another stack may have been judged at the same instant as that, and unseen.
+        since = min(ended) - HOUR if len(subject.site.stacks) > 1 else min(ended)
+        loaded = await load(conn, subject, since=since, judged=asked.judged, now=now, rules=RULES)
         events = await _apply(conn, subject, loaded, RULES)
-        await _ask_siblings(conn, subject, loaded.history, ended, asked, events)
+        shown = [old for old in asked.shown if subject.has_ended(old.start, now)]
+        ours = replace(asked, changed=changed, shown=shown)
+        await _ask_siblings(conn, subject, loaded.history, ours, ended, events)
         return events
     early = [rule for rule in RULES if rule.early]
-    if touched and early:
-        loaded = await load(conn, subject, since=min(touched), now=now, rules=early)
+    if asked.touched and early:
+        loaded = await load(conn, subject, since=min(asked.touched), judged=asked.judged, now=now, rules=early)
         return await _apply(conn, subject, loaded, early)
     return []
-
-
-def _has_ended(subject: Subject, hour: int, now: int) -> bool:
-    return now >= hour + HOUR + subject.ended_after_s * SECOND
 
 
 async def _apply(conn: Connection, subject: Subject, loaded: Loaded, rules: Sequence[Rule]) -> Events:
@@ -64,35 +76,37 @@ def _is_over(day: date, subject: Subject, now: int) -> bool:
 
 
 async def _ask_siblings(
-    conn: Connection,
-    subject: Subject,
-    history: History,
-    changed: Sequence[int],
-    reviewed: Sequence[int],
-    events: Events,
+    conn: Connection, subject: Subject, history: History, asked: Asked, reviewed: Sequence[int], events: Events
 ) -> None:
     """Have other stacks of the site reviewed where this one now shows what they show, or no longer does.
 
     What another stack asked for is answered with a question only where it changed an alert, so this comes to an end.
-    Two stacks that are judged at the same instant do not see each other; the review of their next hour makes it good.
+    Two stacks that are judged at the same instant do not see each other; the review of their next hour, which folds
+    this one again, makes it good.
     """
-    asked = _alike(history, set(changed))
+    if not history.siblings:
+        return
+    alike = _alike(history, history.channels, set(asked.changed))
+    if asked.shown:
+        alike |= _alike(history, await shown_before(conn, asked.shown, history), {old.start for old in asked.shown})
     ids = [alert_id for alert_id, _ in events]
-    if ids and history.siblings and await histories.concern(conn, ids, SIBLING_RULE):
+    if ids and await histories.concern(conn, ids, SIBLING_RULE):
         others = {stack for stack, _, _ in history.siblings}
-        asked |= {(stack, hour) for stack in others for hour in reviewed}
-    await histories.ask_siblings(conn, subject.site_id, sorted(asked))
+        alike |= {(stack, hour) for stack in others for hour in reviewed}
+    await histories.ask_siblings(conn, subject.site_id, sorted(alike))
 
 
-def _alike(history: History, hours: Collection[int]) -> set[tuple[str, int]]:
-    """The other stacks that show in one of *hours* what this one shows, each with the hour."""
+def _alike(
+    history: History, own: Mapping[Channel, Mapping[str, Values]], hours: Collection[int]
+) -> set[tuple[str, int]]:
+    """The other stacks that show in one of *hours* what this one's channels *own* do, each with the hour."""
     places = [place for place, start in enumerate(history.start.tolist()) if start in hours]
     found: set[tuple[str, int]] = set()
     for (stack, _, channel), theirs in history.siblings.items():
-        for (_, own_channel), ours in history.channels.items():
+        for (_, own_channel), ours in own.items():
             if own_channel != channel:
                 continue
-            for name, block in theirs.items():
-                same = block[places] == ours[name][places]
+            for name in theirs.keys() & ours.keys():
+                same = theirs[name][places] == ours[name][places]
                 found |= {(stack, int(history.start[place])) for place, hit in zip(places, same, strict=True) if hit}
     return found

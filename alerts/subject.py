@@ -87,6 +87,10 @@ class Subject:
         ended: Truths = now >= start + HOUR + self.ended_after_s * SECOND
         return ended
 
+    def has_ended(self, hour: int, now: int) -> bool:
+        """Whether the one hour that starts at *hour* has."""
+        return now >= hour + HOUR + self.ended_after_s * SECOND
+
 
 def _watched(site: Site, stack: Stack, packs: tuple[Pack, ...]) -> list[Watched]:
     found = []

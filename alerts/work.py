@@ -111,10 +111,10 @@ class Work:
             return False
         oldest, now = asked
         async with transaction(self.pool) as conn:
-            at = await glance(conn, subject, range(oldest, now + 1, HOUR), now=now)
-        if at is None or at <= now:
+            look = await glance(conn, subject, range(oldest, now + 1, HOUR), now=now)
+        if look is None or look.at <= now:
             return False
-        self.agenda.look_later(stack_id, at)
+        self.agenda.look_later(stack_id, look)
         self.glances += 1
         return True
 
@@ -140,7 +140,7 @@ class Work:
             self.agenda.hold_back(stack_id)
             return 0
         more = len(claim.queue_ids) == self.claim_hours
-        self.agenda.done(stack_id, look_again_at=done.look_again_at, more=more)
+        self.agenda.done(stack_id, next_look=done.next_look, more=more)
         self.stacks_judged += 1
         self.hours_judged += done.hours
         return len(claim.queue_ids)

@@ -15,6 +15,7 @@ from plant.identifiers import IDENTIFIER
 LIMIT: Final = 100  #: items of a list where nothing else is asked for
 MAX_LIMIT: Final = 1000
 _MAX_ID: Final = 2**63 - 1
+_YEARS: Final = range(1000, 9000)  #: beside which a zone or a deadline would leave the calendar
 
 
 def read_moment(value: object) -> datetime:
@@ -28,6 +29,8 @@ def read_moment(value: object) -> datetime:
         raise ValueError("must be ISO 8601 with an offset, such as 2026-11-20T08:00:00+08:00") from None
     if moment.tzinfo is None:
         raise ValueError("needs an offset, such as +08:00 or Z")
+    if moment.year not in _YEARS:
+        raise ValueError(f"must lie in the years {_YEARS.start} to {_YEARS.stop - 1}")
     return moment
 
 

@@ -45,7 +45,8 @@ def _part(part: Any, kind: type) -> Any:
         return moment
     if type(part) is not kind:
         raise ValueError
-    if (isinstance(part, str) and "\x00" in part) or (isinstance(part, int) and abs(part) >= 2**63):
+    # Half of a surrogate pair has no bytes, which is a ValueError as well.
+    if (isinstance(part, str) and b"\x00" in part.encode()) or (isinstance(part, int) and abs(part) >= 2**63):
         raise ValueError
     return part
 

@@ -61,10 +61,9 @@ async def reconciled(
     rows = await read_rows(
         conn,
         stack_id,
-        stack.judged_from,
+        stack,
         first=min(starts) - FURTHEST_SHIFT_S * SECOND,
         end=max(starts) + (period_s + FURTHEST_SHIFT_S) * SECOND,
-        stamped_at_end=stack.stamped_at_end,
     )
     instrument = next((name for name in stack.judged_from if name in rows), None)
     found = rows[instrument] if instrument is not None else _no_rows()

@@ -34,10 +34,7 @@ async def bounds_of_hour(
     conn: Connection, stack_id: int, stack: Stack, pack: Pack, *, start: int, now: int
 ) -> dict[str, dict[str, Any]]:
     """By pollutant: `bounds`, `saveable`, `keep_below` of the hour that begins at *start* (microseconds)."""
-    instruments = stack.ducts or stack.judged_from
-    rows = await read_rows(
-        conn, stack_id, instruments, first=start, end=start + HOUR, stamped_at_end=stack.stamped_at_end
-    )
+    rows = await read_rows(conn, stack_id, stack, first=start, end=start + HOUR)
     marks = await accepted_marks(conn, stack_id, first=start, end=start + HOUR)
     passed = _passed(rows, start, now)
     found = {}

@@ -72,11 +72,11 @@ def epoch_ms(value: Any, zone: tzinfo | None = None) -> int | None:
         return None
 
 
-def parse_step(text: str) -> int:
+def parse_step(text: str, what: str = "step") -> int:
     """`1h`, `10s`, `1min`, `1d` in milliseconds."""
     found = _SPAN.fullmatch(text.strip())
     if found is None or found[1] or int(found[2]) == 0:
-        raise BadDocument("arguments", [Fault("step", f"must be a span such as 10s, 1min, 1h, 1d; got {text!r}")])
+        raise BadDocument("arguments", [Fault(what, f"must be a span such as 10s, 1min, 1h, 1d; got {text!r}")])
     return int(found[2]) * _SPAN_MS[found[3]]
 
 

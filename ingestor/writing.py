@@ -77,6 +77,7 @@ class Writing:
     sites: dict[int, KnownSite] = field(default_factory=dict)
     clocks: Clocks = field(default_factory=lambda: Clocks({}, {}))
     hours: set[StackHour] = field(default_factory=set)
+    disputed: set[StackHour] = field(default_factory=set)  #: hours of rows that came late and conflict with what counts
 
     async def take(self, found: Sequence[Taken | Refused]) -> None:
         """The messages of a batch; their rows are gathered for `finish`."""
@@ -163,6 +164,7 @@ class Writing:
             await intake.put_quarantined(self.conn, self.quarantined)
             await receipts.settle(self.conn, self.settled)
             await intake.advance_clocks(self.conn, self.clocks.sites, self.clocks.stacks)
+            await queue.ask(self.conn, self.disputed, reason="conflict")
             await queue.ask(self.conn, self.hours, reason="rows")
             found = await receipts.receipts_of(self.conn, sorted(self.settled))
         self.outcome.receipts += [OwedReceipt(*self.names[key], receipt) for key, receipt in found.items()]
@@ -185,6 +187,10 @@ class Writing:
         self.clocks = clocks(arrivals.block, sites)
         if written.changed.size:
             self.hours = hours(arrivals.block.take(written.changed), written.longest_s, sites)
+        conflicting = np.flatnonzero(written.fates == CONFLICT)
+        if conflicting.size:
+            of = arrivals.block.stack_id, arrivals.block.sampled_at, arrivals.received_at
+            self.disputed = await concerned.by_conflicts(self.conn, *(column[conflicting].tolist() for column in of))
 
     async def _write_reports(self) -> None:
         if not self.reported:

@@ -61,10 +61,12 @@ def names_of(channel: str) -> tuple[str, ...]:
     return CHANNEL if channel in HEAVY else LIGHT
 
 
-def hour_features(rows: Mapping[str, Rows], stack: Stack, *, first: int, n_hours: int) -> Features:
+def hour_features(
+    rows: Mapping[str, Rows], stack: Stack, *, first: int, n_hours: int, with_channels: bool = True
+) -> Features:
     """The features of the *n_hours* hours from the instant *first*; *rows* by instrument, sorted, may hold more."""
     channels: dict[tuple[str, str], dict[str, Values]] = {}
-    for instrument, sent in rows.items():
+    for instrument, sent in rows.items() if with_channels else ():
         for start, count in _pieces(sent.sampled_at, first, n_hours):
             for name, features in _of_piece(sent, stack, first + start * HOUR, count):
                 if count == n_hours:

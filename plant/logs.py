@@ -46,5 +46,5 @@ def logging_config(level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
         "root": {"level": level, "handlers": ["stderr"]},
         # They log every address that they ask, and addresses of webhooks are secrets.
-        "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore")},
+        "loggers": {name: {"level": "WARNING"} for name in ("httpx", "httpcore", "urllib3")},
     }

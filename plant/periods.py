@@ -34,6 +34,11 @@ def instant(at_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=int(at_us))
 
 
+def written(at_us: int) -> str:
+    """The instant as documents have it: `2026-10-01T00:00:00Z`."""
+    return instant(at_us).isoformat().replace("+00:00", "Z")
+
+
 def hour_start(at_us: int, zone: ZoneInfo) -> int:
     """The start of the local hour that holds the instant *at_us*."""
     offset = _offset_us(at_us, zone)

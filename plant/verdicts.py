@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,20 @@ class Reason(StrEnum):
     TOO_FEW_MINUTES = "too_few_minutes"
     OXYGEN_AT_AMBIENT = "oxygen_at_ambient"
     OVER_RANGE = "over_range"
+
+
+# What each condition of `judge_hours` means, in the order in which they are asked.
+_SAYS: Final = (
+    (Verdict.UNDECIDED, Reason.NOT_ENDED),
+    (Verdict.EXCLUDED, Reason.NOT_RUNNING),
+    (Verdict.UNDECIDED, Reason.TOO_FEW_MINUTES),
+    (Verdict.UNDECIDED, Reason.OXYGEN_AT_AMBIENT),
+    (Verdict.UNDECIDED, Reason.OVER_RANGE),
+    (Verdict.BREACHED, Reason.ABOVE),
+    (Verdict.CLEAR, Reason.WITHIN),
+)
+_VERDICTS: Final = np.array([verdict for verdict, _ in _SAYS], dtype=object)
+_REASONS: Final = np.array([reason for _, reason in _SAYS], dtype=object)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,25 +108,9 @@ def judge_hours(
     excluded = means.not_running_minutes >= rule.not_running_minutes
     too_few = means.valid_minutes < rule.min_valid_minutes
     over_range = means.over_range_minutes > 0
-    # The first condition that holds names the verdict.
-    conditions = [~final, excluded, too_few, at_ambient, over_range & ~above, above]
-    verdict = np.select(
-        conditions,
-        [Verdict.UNDECIDED, Verdict.EXCLUDED, *[Verdict.UNDECIDED] * 3, Verdict.BREACHED],
-        Verdict.CLEAR,
-    )
-    reason = np.select(
-        conditions,
-        [
-            Reason.NOT_ENDED,
-            Reason.NOT_RUNNING,
-            Reason.TOO_FEW_MINUTES,
-            Reason.OXYGEN_AT_AMBIENT,
-            Reason.OVER_RANGE,
-            Reason.ABOVE,
-        ],
-        Reason.WITHIN,
-    )
+    conditions = [~final, excluded, too_few, at_ambient, over_range & ~above, above, np.ones_like(above)]
+    said = np.argmax(conditions, axis=0)  # the first condition that holds names the verdict
+    verdict, reason = _VERDICTS[said], _REASONS[said]
     decided = (verdict == Verdict.CLEAR) | (verdict == Verdict.BREACHED)
     above_by_minutes = is_above(from_minutes, pack, outlet, limit)
     return HourVerdicts(

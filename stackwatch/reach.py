@@ -16,21 +16,22 @@ def reach(
     mqtt_url: str | None = None,
     data: Path | None = None,
     needs: tuple[str, ...] = ("database_url",),
+    wants: tuple[str, ...] = (),
 ) -> Settings:
-    """Settings with the addresses in *needs* filled in.
+    """Settings with the addresses in *needs* filled in, and those in *wants* where they are to be found.
 
     In this order: the command line, `--data DIR`, the environment, the `up` that runs on the default folder.
 
     Raises
     ------
     BadDocument
-        If an address is nowhere to be found.
+        If an address in *needs* is nowhere to be found.
     """
     given = {"database_url": database_url, "mqtt_url": mqtt_url}
     if data is not None:
         given |= {name: value for name, value in _of_folder(data).items() if not given.get(name)}
     settings = running.settings(quiet=True, **given)
-    if all(getattr(settings, name) for name in needs):
+    if all(getattr(settings, name) for name in (*needs, *wants)):
         return settings
     local = _of_default_folder()
     settings = running.settings(

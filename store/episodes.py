@@ -15,11 +15,9 @@ from typing import Any, Final, LiteralString
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from plant.growing import GROWING
 from store.alerts import OPEN_STATES, SEVERITIES
 from store.pool import Connection
-
-GROWING: Final = frozenset({"hours_found", "worst", "last", "graver", "severity_since"})
-"""Evidence that moves with every hour while an episode goes on: no news."""
 
 Events = list[tuple[str, str]]
 
@@ -146,15 +144,15 @@ def news_of(standing: Standing | None, row: EpisodeRow) -> News:
     if standing.state == "withdrawn":
         return News(_state(standing, row), ("reopened", "resolved") if ended else ("reopened",), True)
     was_open = standing.state in OPEN_STATES
+    moved = standing.severity != row.severity
     events = []
-    if was_open and not ended and standing.severity != row.severity:
+    if was_open and not ended and moved:
         events.append("escalated" if _graver(row, standing) else "stepped_down")
     if was_open == ended:
         events.append("resolved" if ended else "reopened")
-    elif standing.ended_at != row.ended_at or not standing.stands_on(row):
+    elif standing.ended_at != row.ended_at or not standing.stands_on(row) or (ended and moved):
         events.append("changed")
-    same = standing.severity == row.severity and standing.period_end == row.period_end
-    differs = bool(events) or not same or dict(standing.evidence) != dict(row.evidence)
+    differs = bool(events) or standing.period_end != row.period_end or dict(standing.evidence) != dict(row.evidence)
     return News(_state(standing, row), tuple(events), differs)
 
 

@@ -82,11 +82,12 @@ _LAYOUTS: Final[LiteralString] = "SELECT layout, names FROM hour_layout WHERE la
 async def put_digests(
     conn: Connection, stack_id: int, digests: Sequence[HourDigest], layouts: Mapping[int, Mapping[str, Any]]
 ) -> None:
-    """Write *digests* over what stands; *layouts* are theirs."""
-    wanted = {digest.layout for digest in digests}
-    known = {layout for (layout,) in await (await conn.execute(_KNOWN_LAYOUTS, [list(wanted)])).fetchall()}
-    for layout in sorted(wanted - known):
-        await conn.execute(_PUT_LAYOUT, [layout, Jsonb(dict(layouts[layout]))])
+    """Write *digests* over what stands; *layouts* are those of them that may not be known yet."""
+    if layouts:
+        cursor = await conn.execute(_KNOWN_LAYOUTS, [list(layouts)])
+        known = {layout for (layout,) in await cursor.fetchall()}
+        for layout in sorted(layouts.keys() - known):
+            await conn.execute(_PUT_LAYOUT, [layout, Jsonb(dict(layouts[layout]))])
     async with conn.cursor() as cursor:
         await cursor.executemany(
             _PUT, [[stack_id, instant(d.start), d.layout, d.features, d.blocks, d.verdicts] for d in digests]

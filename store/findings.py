@@ -17,8 +17,6 @@ from psycopg.types.json import Jsonb
 
 from store.pool import Connection
 
-LIVE: Final = ("firing", "acknowledged")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRow:

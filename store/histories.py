@@ -26,10 +26,21 @@ SELECT start_at, end_at, kind, status, jsonb_build_object('id', mark_id, 'filed_
        'filed_at', utc_text(filed_at), 'reason', reason)
 FROM mark WHERE stack_id = %s AND start_at < %s AND end_at > %s ORDER BY start_at, mark_id
 """
-_MASSES: Final[LiteralString] = """
-SELECT coalesce(sum(round(mass_kg * 1000)), 0) / 1000 FROM hour_mean
-WHERE stack_id = %s AND pollutant = %s AND averaging = %s AND start >= %s AND start < %s
-  AND superseded_at IS NULL AND final AND mass_kg IS NOT NULL
+_GRAMS: Final[LiteralString] = """
+SELECT coalesce(sum(round(mass_kg * 1000)), 0)::bigint FROM hour_mean
+WHERE stack_id = %(stack_id)s AND pollutant = %(pollutant)s AND averaging = %(averaging)s
+  AND start >= %(since)s AND start < %(end)s AND superseded_at IS NULL AND final AND mass_kg IS NOT NULL
+"""
+# Hours of a year lie as far apart as there are stacks: a sum that was made is gone on from, not made again.
+_KNOWN_GRAMS: Final[LiteralString] = """
+SELECT until, grams FROM year_mass
+WHERE stack_id = %(stack_id)s AND pollutant = %(pollutant)s AND averaging = %(averaging)s
+  AND until > %(since)s AND until <= %(end)s
+"""
+_KEEP_GRAMS: Final[LiteralString] = """
+INSERT INTO year_mass (stack_id, pollutant, averaging, until, grams)
+VALUES (%(stack_id)s, %(pollutant)s, %(averaging)s, %(end)s, %(grams)s)
+ON CONFLICT (stack_id, pollutant, averaging) DO UPDATE SET until = excluded.until, grams = excluded.grams
 """
 _ASK_SIBLINGS: Final[LiteralString] = """
 INSERT INTO rejudge (stack_id, hour, reason)
@@ -50,15 +61,28 @@ async def marks_of(conn: Connection, stack_id: int, *, first: int, end: int) -> 
 
 
 async def mass_between(
-    conn: Connection, stack_id: int, pollutant: str, averaging: str, *, first: int, end: int
+    conn: Connection, stack_id: int, pollutant: str, averaging: str, *, first: int, end: int, keep: bool
 ) -> float:
-    """The mass of the final hours that start in `[first, end)`, each in whole grams: their sum is exact. [kg]"""
-    if end <= first:
-        return 0.0
-    cursor = await conn.execute(_MASSES, [stack_id, pollutant, averaging, instant(first), instant(end)])
-    row = await cursor.fetchone()
+    """The mass of the final hours that start in `[first, end)`, each in whole grams: their sum is exact. [kg]
+
+    *first* is the start of a year. Who judges the stack may *keep* the sum for the next time: where an older hour
+    changes, its own review asks for a sum that ends before it, and that one is kept then.
+    """
+    asked = {
+        "stack_id": stack_id,
+        "pollutant": pollutant,
+        "averaging": averaging,
+        "since": instant(first),
+        "end": instant(end),
+    }
+    known = await (await conn.execute(_KNOWN_GRAMS, asked)).fetchone()
+    since, grams = (asked["since"], 0) if known is None else known
+    row = await (await conn.execute(_GRAMS, {**asked, "since": since})).fetchone()
     assert row is not None
-    return float(row[0])
+    grams += row[0]
+    if keep and (known is None or since != asked["end"]):
+        await conn.execute(_KEEP_GRAMS, {**asked, "grams": grams})
+    return float(grams / 1000)
 
 
 async def ask_siblings(conn: Connection, site_id: int, asked: Sequence[tuple[str, int]]) -> None:

@@ -96,7 +96,7 @@ WHERE stack_id = %(stack_id)s AND interval_s = 3600 AND channel = ANY(%(channels
   AND sampled_at >= %(day_from)s AND sampled_at < %(end)s
 """
 _SIGNALS: Final[LiteralString] = """
-SELECT unit, signal, date_bin('1 hour', sampled_at, %(first)s) AS hour, avg(value ORDER BY sampled_at),
+SELECT unit, signal, date_bin('1 hour', sampled_at, %(first)s) AS hour, avg(value ORDER BY sampled_at, stack),
        min(value), max(value)
 FROM signal
 WHERE site_id = %(site_id)s AND signal = ANY(%(names)s)
@@ -104,17 +104,27 @@ WHERE site_id = %(site_id)s AND signal = ANY(%(names)s)
   AND sampled_at >= %(values_from)s AND sampled_at < %(end)s AND flag = 'N' AND value IS NOT NULL
 GROUP BY 1, 2, 3
 """
-# The value before the window is needed too: a change is one against what stood.
+# A change is one against what stood, however long ago that was said.
 _PARAMETERS: Final[LiteralString] = """
-SELECT signal, sampled_at, before, value FROM (
-    SELECT signal, sampled_at, value, lag(value) OVER (PARTITION BY signal ORDER BY sampled_at) AS before
-    FROM signal
+WITH said AS (
+    SELECT unit, signal, sampled_at, value FROM signal
     WHERE site_id = %(site_id)s AND unit = ANY(%(units)s || '{""}'::text[]) AND stack = %(stack)s
       AND signal >= 'i13001-' AND signal < 'i1301'
-      AND sampled_at >= %(day_from)s - interval '14 days' AND sampled_at < %(end)s
+      AND sampled_at >= %(day_from)s AND sampled_at < %(end)s AND value IS NOT NULL
+), stood AS (
+    SELECT k.unit, k.signal, s.sampled_at, s.value FROM (SELECT DISTINCT unit, signal FROM said) k
+    CROSS JOIN LATERAL (
+        SELECT sampled_at, value FROM signal
+        WHERE site_id = %(site_id)s AND unit = k.unit AND stack = %(stack)s AND signal = k.signal
+          AND sampled_at < %(day_from)s AND value IS NOT NULL
+        ORDER BY sampled_at DESC LIMIT 1) s
+)
+SELECT signal, sampled_at, before, value FROM (
+    SELECT signal, sampled_at, value, lag(value) OVER (PARTITION BY unit, signal ORDER BY sampled_at) AS before
+    FROM (TABLE said UNION ALL TABLE stood) every
 ) p
-WHERE before IS DISTINCT FROM value AND before IS NOT NULL AND sampled_at >= %(day_from)s
-ORDER BY sampled_at, signal
+WHERE before <> value AND sampled_at >= %(day_from)s
+ORDER BY sampled_at, signal, value
 """
 
 

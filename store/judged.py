@@ -81,8 +81,12 @@ WHERE stack_id = %(stack_id)s AND rule = ANY(%(rules)s) AND state <> 'withdrawn'
   AND period_start < %(end)s AND period_end > %(first)s
 ORDER BY period_start, alert_id
 """
-
-
+_LAST_ENDS: Final[LiteralString] = """
+SELECT k.site_id, max(coalesce(a.ended_at, %(ever)s::timestamptz)) FROM alert a JOIN stack k USING (stack_id)
+WHERE k.site_id = ANY(%(sites)s) AND a.rule = ANY(%(rules)s) AND a.state <> 'withdrawn'
+  AND a.period_start < %(end)s AND a.period_end > %(first)s
+GROUP BY k.site_id
+"""
 _FIRST_ROWS: Final[LiteralString] = """
 SELECT k.site_id, min(m.sampled_at) FROM stack k CROSS JOIN LATERAL (
     SELECT sampled_at FROM measurement WHERE stack_id = k.stack_id ORDER BY sampled_at LIMIT 1) m
@@ -93,6 +97,15 @@ WHERE k.site_id = ANY(%s) GROUP BY k.site_id
 async def first_rows(conn: Connection, site_ids: Sequence[int]) -> dict[int, int]:
     """When the first row of each site was sampled, in microseconds; a site without rows is not there."""
     cursor = await conn.execute(_FIRST_ROWS, [list(site_ids)])
+    return {site_id: micros(at) for site_id, at in await cursor.fetchall()}
+
+
+async def last_ends(
+    conn: Connection, site_ids: Sequence[int], rules: Sequence[str], *, first: int, end: int, ever: int
+) -> dict[int, int]:
+    """When the last of a site's alerts of *rules* that touch `[first, end)` ended; *ever* where one goes on [us]."""
+    values = {"sites": list(site_ids), "rules": list(rules), "ever": instant(ever)}
+    cursor = await conn.execute(_LAST_ENDS, values | {"first": instant(first), "end": instant(end)})
     return {site_id: micros(at) for site_id, at in await cursor.fetchall()}
 
 

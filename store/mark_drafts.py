@@ -19,8 +19,6 @@ from plant.periods import HOUR, MINUTE, instant
 from store.pool import Connection
 from store.scope import IN_SCOPE, Scope
 
-STATUSES: Final = ("open", "filed", "dismissed")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StretchRow:
@@ -56,6 +54,7 @@ SELECT EXISTS (
       AND (flag <> 'N' OR flags IS NOT NULL OR state <> 'running' OR power_production_kw < %(idle_kw)s)
 ) OR EXISTS (
     SELECT FROM mark_draft WHERE stack_id = %(stack_id)s AND start_at < %(end)s AND end_at > %(first)s
+      AND start_at > %(first)s::timestamptz - interval '2 days'  -- none is longer than a local day
 )
 """
 _STRETCHES: Final[LiteralString] = """
@@ -182,8 +181,11 @@ FROM mark_draft d
 CROSS JOIN LATERAL ("""
     + _REST
     + """) rest
-CROSS JOIN LATERAL (SELECT d.dismissed_at IS NOT NULL OR rest.length <= interval '15 minutes' AS settled) now_is
+CROSS JOIN LATERAL (SELECT d.dismissed_at IS NOT NULL
+    -- Of a condition over midnight one day's draft may be as short as that by itself.
+    OR rest.length <= interval '15 minutes' AND rest.length < d.end_at - d.start_at AS settled) now_is
 WHERE d.draft_id = mark_draft.draft_id AND d.stack_id = %(stack_id)s AND d.start_at < %(end)s AND d.end_at > %(start)s
+  AND d.start_at > %(start)s::timestamptz - interval '2 days'  -- none is longer than a local day
   AND mark_draft.settled <> now_is.settled
 """
 )

@@ -21,7 +21,6 @@ from store import mark_drafts
 from store.pool import Connection
 from store.scope import IN_SCOPE, Scope
 
-STATUSES: Final = ("pending", "accepted", "rejected")
 LONGEST: Final = timedelta(days=366)  #: bounds what one request puts into the queue
 
 
@@ -53,12 +52,14 @@ CROSS JOIN LATERAL (
 ) quota
 LEFT JOIN LATERAL (
     SELECT extract(epoch FROM coalesce(sum(upper(part) - lower(part)), interval '0'))::double precision / 3600 AS hours
-    FROM (SELECT date_trunc('year', m.start_at AT TIME ZONE s.timezone) AS begins) year
+    FROM (SELECT date_trunc('year', m.start_at AT TIME ZONE s.timezone) AS begins) local
+    CROSS JOIN LATERAL (SELECT local.begins AT TIME ZONE s.timezone AS begins,
+                               (local.begins + interval '1 year') AT TIME ZONE s.timezone AS ends) year
     CROSS JOIN LATERAL unnest((
         SELECT range_agg(tstzrange(o.start_at, o.end_at)) FROM mark o
-        WHERE o.stack_id = m.stack_id AND o.kind = m.kind AND o.status <> 'rejected'
-    ) * tstzmultirange(tstzrange(year.begins AT TIME ZONE s.timezone,
-                                 (year.begins + interval '1 year') AT TIME ZONE s.timezone))) AS part
+        WHERE o.stack_id = m.stack_id AND o.kind = m.kind AND o.status <> 'rejected' AND quota.hours IS NOT NULL
+          AND o.start_at < year.ends AND o.start_at >= year.begins - interval '366 days'  -- `LONGEST`
+    ) * tstzmultirange(tstzrange(year.begins, year.ends))) AS part
 ) used ON quota.hours IS NOT NULL
 WHERE """
 

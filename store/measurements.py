@@ -14,6 +14,7 @@ import numpy as np
 from plant.channels import NOT_RUNNING
 from plant.periods import HOUR, SECOND, instant
 from plant.readings import Letters, Rows
+from plant.register import Stack
 from store.arrays import items
 from store.pool import Connection
 
@@ -62,32 +63,34 @@ SELECT instrument,
 FROM (
     SELECT *, row_number() OVER (PARTITION BY instrument ORDER BY sampled_at) - 1 AS place FROM measurement
     WHERE stack_id = %(stack_id)s AND instrument = ANY(%(instruments)s)
-      AND sampled_at >= %(first)s::timestamptz - interval '1 hour' AND sampled_at < %(end)s
+      AND sampled_at >= %(first)s::timestamptz - make_interval(hours => 1, secs => %(settle_s)s)
+      AND sampled_at < %(end)s
+      AND (sampled_at >= %(first)s OR sampled_at + make_interval(secs => interval_s + %(settle_s)s) > %(first)s)
     ORDER BY instrument, sampled_at
 ) ordered
 GROUP BY instrument ORDER BY instrument
 """
 
 
-async def read_rows(
-    conn: Connection,
-    stack_id: int,
-    instruments: Sequence[str],
-    *,
-    first: int,
-    end: int,
-    stamped_at_end: bool = False,
-) -> dict[str, Rows]:
-    """The rows of a stack that touch `[first, end)` (microseconds), by instrument, sorted by their start.
+async def read_rows(conn: Connection, stack_id: int, stack: Stack, *, first: int, end: int) -> dict[str, Rows]:
+    """The rows of the instruments that *stack* is judged from that touch `[first, end)` (microseconds), by instrument.
 
-    No row stands for more than an hour, so one hour of rows before *first* is enough, and where a row carries the end
-    of its interval one hour behind *end*.
+    Sorted by their start. No row stands for more than an hour, so one hour of rows before *first* is enough, and where
+    a row carries the end of its interval one hour behind *end*. A calibration still touches while its gas is in the
+    line.
     """
-    last = end + HOUR if stamped_at_end else end
-    values = {"stack_id": stack_id, "instruments": list(instruments), "stopped": sorted(NOT_RUNNING)}
+    at_end = stack.stamped_at_end
+    values = {
+        "stack_id": stack_id,
+        "instruments": list(stack.ducts or stack.judged_from),
+        "stopped": sorted(NOT_RUNNING),
+        "first": instant(first),
+        "end": instant(end + HOUR if at_end else end),
+        "settle_s": stack.settle_s,
+    }
     async with conn.cursor(binary=True) as cursor:
-        await cursor.execute(_READ, {**values, "first": instant(first), "end": instant(last)})
-        return {row[0]: _to_rows(row[1:], stamped_at_end=stamped_at_end) for row in await cursor.fetchall()}
+        await cursor.execute(_READ, values)
+        return {row[0]: _to_rows(row[1:], stamped_at_end=at_end) for row in await cursor.fetchall()}
 
 
 def _to_rows(fetched: Sequence[Any], *, stamped_at_end: bool) -> Rows:

@@ -164,10 +164,6 @@ FROM notice_group g JOIN receiver r USING (receiver_id)
 WHERE g.due_at <= now() AND r.retired_at IS NULL AND r.disabled_at IS NULL
 ORDER BY g.due_at LIMIT %s FOR UPDATE OF g, r SKIP LOCKED
 """
-_NEXT_DUE: Final[LiteralString] = """
-SELECT extract(epoch FROM min(g.due_at) - now())::float8 FROM notice_group g JOIN receiver r USING (receiver_id)
-WHERE r.retired_at IS NULL AND r.disabled_at IS NULL
-"""
 _OF_GROUPS: Final[LiteralString] = """
 SELECT n.receiver_id, n.alert_id, n.route, n.group_key, n.news, n.told
 FROM unnest(%s::integer[], %s::text[], %s::text[]) AS g (receiver_id, route, group_key)
@@ -191,13 +187,6 @@ async def due_groups(conn: Connection, limit: int) -> list[GroupRow]:
     async with conn.cursor(row_factory=class_row(GroupRow)) as cursor:
         await cursor.execute(_DUE, [limit])
         return await cursor.fetchall()
-
-
-async def next_due_s(conn: Connection) -> float | None:
-    """Seconds until the next group is due; None where nothing waits."""
-    row = await (await conn.execute(_NEXT_DUE)).fetchone()
-    assert row is not None
-    return None if row[0] is None else float(row[0])
 
 
 async def noted_of(conn: Connection, groups: Sequence[GroupRow]) -> list[NotedRow]:

@@ -67,7 +67,8 @@ async def claim(conn: Connection, kind: str, address: str) -> list[Owed] | None:
 
 
 _SENT: Final[LiteralString] = """
-UPDATE outgoing SET sent_at = now(), attempts = attempts + 1, last_error = NULL WHERE outgoing_id = ANY(%s)
+UPDATE outgoing SET sent_at = now(), gave_up_at = NULL, attempts = attempts + 1, last_error = NULL
+WHERE outgoing_id = ANY(%s)
 """
 _FAILED: Final[LiteralString] = """
 UPDATE outgoing SET attempts = attempts + 1, last_error = %(error)s,

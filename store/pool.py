@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from plant.errors import Unavailable
+from plant.errors import BadDocument, Fault, Unavailable
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -18,9 +19,15 @@ WAIT_TIMEOUT_S: Final = 15.0
 
 
 def open_pool(database_url: str, *, name: str, size: int = 4) -> AsyncConnectionPool[Connection]:
-    """A pool that is not yet open; `async with` it. A database that is away is found out at first use."""
+    """A pool that is not yet open; `async with` it. A database that is away is found out at first use.
+
+    Raises
+    ------
+    BadDocument
+        If *database_url* is no database's address.
+    """
     return AsyncConnectionPool(
-        database_url,
+        _checked(database_url),
         min_size=0,
         max_size=size,
         open=False,
@@ -52,13 +59,30 @@ async def transaction(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Co
 
 
 async def connect(database_url: str, *, name: str, autocommit: bool = False) -> Connection:
-    """A connection of one's own; `Unavailable` where there is none to be had."""
+    """A connection of one's own.
+
+    Raises
+    ------
+    BadDocument
+        If *database_url* is no database's address.
+    Unavailable
+        If there is none to be had.
+    """
     try:
         return await psycopg.AsyncConnection.connect(
-            database_url,
+            _checked(database_url),
             autocommit=autocommit,
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name=f"stackwatch {name}",
         )
     except psycopg.OperationalError as error:
         raise Unavailable(f"database: {error}") from error
+
+
+def _checked(database_url: str) -> str:
+    try:
+        conninfo_to_dict(database_url)
+    except psycopg.ProgrammingError:  # its text may repeat a password
+        wanted = "must look like postgresql://user:password@host:port/name"
+        raise BadDocument("database's address", [Fault("", wanted)]) from None
+    return database_url

@@ -1,9 +1,9 @@
 """The queue of hours that need judging: asked for in the transaction of the cause, answered with the verdicts' commit.
 
-A question is a row of `rejudge`. Who asks again while the question still waits adds nothing: it takes a shared lock
-on the waiting one instead, so that a worker claims it only after the asker's commit. A question that a worker holds
-is not found by that, and a new one is put: it cannot be missed (docs/decisions/0017). What a killed worker held is
-unlocked by the database.
+A question is a row of `rejudge`. Who asks again for the same reason while the question waits adds nothing: it takes a
+shared lock on the waiting one instead, so that a worker claims it only after the asker's commit. A question that a
+worker holds is not found by that, and a new one is put: it cannot be missed (docs/decisions/0017). What a killed worker
+held is unlocked by the database.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ INSERT INTO rejudge (stack_id, hour, reason)
 SELECT k.stack_id, k.hour, %(reason)s
 FROM unnest(%(stacks)b::integer[], %(hours)b::timestamptz[]) AS k (stack_id, hour)
 WHERE NOT EXISTS (
-    SELECT FROM rejudge q WHERE q.stack_id = k.stack_id AND q.hour = k.hour FOR KEY SHARE SKIP LOCKED)
+    SELECT FROM rejudge q WHERE q.stack_id = k.stack_id AND q.hour = k.hour AND q.reason = %(reason)s
+    FOR KEY SHARE SKIP LOCKED)
 """
 _WAKE: Final[LiteralString] = "SELECT pg_notify('rejudge', '')"
 
@@ -210,8 +211,7 @@ _ASK_QUIET: Final[LiteralString] = (
     _CLOCKS
     + """
 , quiet AS (
-    SELECT k.stack_id, date_trunc('hour', (clock.now - %(after)s) AT TIME ZONE clock.timezone)
-                       AT TIME ZONE clock.timezone AS hour
+    SELECT k.stack_id, date_trunc('hour', clock.now - %(after)s, clock.timezone) AS hour
     FROM clock JOIN stack k USING (site_id) JOIN stack_latest l USING (stack_id)
     WHERE k.withdrawn_at IS NULL
       AND l.sampled_at + make_interval(secs => k.interval_s)

@@ -81,7 +81,7 @@ SELECT r.name, r.kind, r.shown AS target, r.language, r.routes, r.system, r.site
        r.position, (SELECT count(*) FROM outgoing o WHERE o.address = r.receiver_id::text AND o.kind <> 'orders'
         AND o.sent_at IS NULL AND o.gave_up_at IS NULL) AS waiting,
        (SELECT count(*) FROM outgoing o WHERE o.address = r.receiver_id::text AND o.kind <> 'orders'
-        AND o.gave_up_at IS NOT NULL) AS gave_up
+        AND o.sent_at IS NULL AND o.gave_up_at IS NOT NULL) AS gave_up
 FROM receiver r WHERE """
     + _IN_SCOPE
 )
@@ -226,7 +226,7 @@ WHERE receiver_id = %s
 _FAILED: Final[LiteralString] = """
 UPDATE receiver SET failures = failures + 1, failing_since = coalesce(failing_since, now()), last_error = %(error)s,
     retry_at = now() + make_interval(secs => %(delay_s)s)
-WHERE receiver_id = %(receiver_id)s
+WHERE receiver_id = %(receiver_id)s AND retired_at IS NULL AND disabled_at IS NULL
 """
 _DEAD: Final[LiteralString] = "UPDATE receiver SET dead_alert = %s WHERE receiver_id = %s"
 _STATES: Final[LiteralString] = """
@@ -251,9 +251,13 @@ async def note_taken(conn: Connection, receiver_id: int) -> None:
     await conn.execute(_TOOK, [receiver_id])
 
 
-async def note_failed(conn: Connection, receiver_id: int, *, error: str, delay_s: float) -> None:
-    """It did not take a message; it is left alone for *delay_s*."""
-    await conn.execute(_FAILED, {"receiver_id": receiver_id, "error": error, "delay_s": delay_s})
+async def note_failed(conn: Connection, receiver_id: int, *, error: str, delay_s: float) -> bool:
+    """It did not take a message; it is left alone for *delay_s*. False where a person took it out of service meanwhile.
+
+    Its row is locked until the transaction ends.
+    """
+    values = {"receiver_id": receiver_id, "error": error, "delay_s": delay_s}
+    return (await conn.execute(_FAILED, values)).rowcount > 0
 
 
 async def note_dead(conn: Connection, receiver_id: int, alert_id: str | None) -> None:

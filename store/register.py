@@ -157,7 +157,7 @@ SELECT DISTINCT k.stack_id, h.start, 'register'
 FROM stack k JOIN site s USING (site_id) CROSS JOIN LATERAL (
     SELECT m.start FROM hour_mean m WHERE m.stack_id = k.stack_id AND m.superseded_at IS NULL
     UNION  -- rows that came while nobody judged them: the stack was withdrawn, or no pack was in force
-    SELECT date_trunc('hour', m.sampled_at AT TIME ZONE s.timezone) AT TIME ZONE s.timezone
+    SELECT date_trunc('hour', m.sampled_at, s.timezone)
     FROM measurement m WHERE m.stack_id = k.stack_id AND %(stack)s::text IS NOT NULL) AS h (start)
 WHERE s.code = %(site)s AND (%(stack)s::text IS NULL OR k.code = %(stack)s)
 """

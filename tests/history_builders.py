@@ -322,4 +322,4 @@ def _assert_equal(rule: Rule, whole: Outcomes | None, said: Outcomes | None, fir
     at = np.flatnonzero(one > CLEAR)
     for name in ("observed", "limit"):
         mine, theirs = getattr(whole, name)[judged_from:end][at], getattr(said, name)[-n:][at]
-        np.testing.assert_allclose(mine, theirs, rtol=1e-9)
+        np.testing.assert_array_equal(mine, theirs)

@@ -8,13 +8,13 @@ severity or its numbers are others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from alerts.backtest.results import Hours, JudgedAlert, Result, SeriesKey
+from alerts.backtest.results import Hours, JudgedAlert, MonthKey, Result, SeriesKey
 from plant.periods import month_of
 from plant.register import Site
 
@@ -89,22 +89,38 @@ def _by_place(alerts: Iterable[JudgedAlert], old_name: Mapping[str, str]) -> dic
 def _paired(
     olds: Sequence[JudgedAlert], news: Sequence[JudgedAlert]
 ) -> tuple[list[tuple[JudgedAlert, JudgedAlert]], list[JudgedAlert], list[JudgedAlert]]:
-    """Alerts of one series whose periods begin together or meet, each once; and those that are left."""
-    pairs = []
+    """Alerts of one series whose periods begin together or meet, each once; and those that are left.
+
+    Two instruments of a stack may each have one that begins in the same hour: they are told apart where they can be.
+    """
+    pairs, alone = [], list(olds)
     left = {new.alert_id: new for new in news}
-    by_start = {new.period_start: new for new in news}
-    alone = []
-    for old in olds:
-        new = by_start.get(old.period_start)
+    for name in (_instrument_and_start, _start):
+        by_name = {name(new): new for new in reversed(left.values())}
+        for old in alone:
+            new = by_name.pop(name(old), None)
+            if new is not None:
+                del left[new.alert_id]
+                pairs.append((old, new))
+        paired = {old.alert_id for old, _ in pairs}
+        alone = [old for old in alone if old.alert_id not in paired]
+    only_old = []
+    for old in alone:
+        new = next((new for new in left.values() if _meet(old, new)), None)
         if new is None:
-            meeting = (new for new in left.values() if _meet(old, new))
-            new = next(meeting, None)
-        if new is not None and new.alert_id in left:
+            only_old.append(old)
+        else:
             del left[new.alert_id]
             pairs.append((old, new))
-        else:
-            alone.append(old)
-    return pairs, alone, list(left.values())
+    return pairs, only_old, list(left.values())
+
+
+def _instrument_and_start(alert: JudgedAlert) -> Hashable:
+    return alert.evidence.get("instrument"), alert.period_start
+
+
+def _start(alert: JudgedAlert) -> Hashable:
+    return alert.period_start
 
 
 def _meet(one: JudgedAlert, other: JudgedAlert) -> bool:
@@ -121,16 +137,17 @@ def _months(
 ) -> tuple[ChangedMonth, ...]:
     new_hours = {_renamed(key, old_name): hours for key, hours in after.hours.items()}
     new_months = {key._replace(series=_renamed(key.series, old_name)): month for key, month in after.months.items()}
+    keys_of: dict[SeriesKey, set[MonthKey]] = {}
+    for each in (*before.months, *new_months):
+        keys_of.setdefault(each.series, set()).add(each)
     changed = []
-    for series in sorted(before.hours.keys() | new_hours.keys()):
+    for series in sorted(before.hours.keys() | new_hours.keys() | keys_of.keys()):
         zone = sites[series.site].zone
         counts = _changes(before.hours.get(series), new_hours.get(series))
         by_month: dict[str, Counter[tuple[str | None, str | None]]] = {}
         for (start, old, new), n in counts.items():
             by_month.setdefault(f"{month_of(start, zone):%Y-%m}", Counter())[(old, new)] += n
-        keys = {
-            f"{month_of(key.start, zone):%Y-%m}": key for key in (*before.months, *new_months) if key.series == series
-        }
+        keys = {f"{month_of(key.start, zone):%Y-%m}": key for key in keys_of.get(series, ())}
         for month in sorted(by_month.keys() | keys.keys()):
             key = keys.get(month)
             old_month, new_month = (before.months.get(key), new_months.get(key)) if key else (None, None)
@@ -158,6 +175,8 @@ def _renamed(key: SeriesKey, old_name: Mapping[str, str]) -> SeriesKey:
 def _changes(old: Hours | None, new: Hours | None) -> Counter[tuple[int, str | None, str | None]]:
     """By start, the verdicts that differ."""
     starts = [hours.start for hours in (old, new) if hours is not None]
+    if not starts:
+        return Counter()
     all_starts = np.unique(np.concatenate(starts))
     was, is_now = _at(old, all_starts), _at(new, all_starts)
     places = np.flatnonzero(was != is_now)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from alerts.backtest.judging import Blocks, Part, as_of, conclude, judge_part
 from alerts.backtest.recorded import Folder
 from alerts.backtest.results import Result
-from alerts.backtest.running import LEAD, Asked, Cut, Parts, Span, last_needed
+from alerts.backtest.running import LEAD, Asked, Cut, Parts, Span, come_by, last_needed
 from alerts.subject import Subject
 from plant.days import day_edges
 from plant.periods import HOUR, hour_start, instant
@@ -32,13 +32,14 @@ class FolderSource:
             return None
         asked, (oldest, newest) = self.asked, found
         newest = newest if asked.end is None else min(newest, last_needed(asked.end, site) - 1)
-        if newest < (oldest if asked.first is None else asked.first):
+        newest = newest if asked.now is None else min(newest, asked.now)
+        if newest < max(oldest, oldest if asked.first is None else asked.first):
             return None
         first = oldest if asked.first is None else max(oldest, asked.first - LEAD)
         now = asked.now
         if now is None:
             now = max(as_of(newest, asked.subject(site, stack)) for stack in site.stacks)
-        return Span(first=day_start(first, site), end=hour_start(max(now, newest), site.zone) + HOUR, now=now)
+        return Span(first=day_start(first, site), end=hour_start(now, site.zone) + HOUR, now=now)
 
     def judge(self, cut: Cut) -> Parts:
         subjects = self._subjects(cut.site, cut.stacks)
@@ -47,11 +48,11 @@ class FolderSource:
         for found in self.folder.read(cut.site, first=cut.first, end=cut.end, stacks=cut.stacks):
             parts[found.stack.code] = judge_part(
                 subjects[found.stack.code],
-                found.rows,
+                found.rows if self.asked.now is None else come_by(found.rows, self.asked.now),
                 first=cut.first,
                 n_hours=n_hours,
                 now=cut.now,
-                conflicts=found.conflicts,
+                conflicts={channel: at[at < cut.now] for channel, at in found.conflicts.items()},
             )
         for code in cut.stacks:
             if code not in parts:

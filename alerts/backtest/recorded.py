@@ -1,15 +1,16 @@
 """Recorded history in a folder: Parquet or CSV files of rows, read month by month, stack by stack.
 
 One file holds rows of one site, in the columns of a measurement: `stack`, `sampled_at`, and whatever there is of
-`interval_s`, `instrument`, `flag`, `flag_CHANNEL`, `state` and the channels. A column `site` names the site; without
-it the file's name does (`tangshan-1.parquet`). This is what `stackwatch simulate --out` writes. What identifies a row,
-and what counts of two, is the ingestor's work: here the first of two rows of one instant stands, and where they differ
-the channel has a conflict.
+`interval_s`, `instrument`, `flag`, `flag_CHANNEL`, `state` and the channels. The file's name names the site
+(`tangshan-1.parquet`). This is what `stackwatch simulate --out` writes. What identifies a row, and what counts of two,
+is the ingestor's work: here the first of two rows of one instant stands, and where they differ the channel has a
+conflict. Rows of stacks and instruments that are not registered are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ from plant.register import Register, Site, Stack
 
 SUFFIXES: Final = (".parquet", ".pq", ".csv")
 MAIN: Final = "main"
+LONGEST_S: Final = 3600  #: that one row may stand for
 _TIME: Final = pa.timestamp("us", "UTC")
 
 
@@ -69,30 +71,42 @@ class Folder:
         return Folder(recordings=tuple(item for item in self.recordings if item.site.code in sites))
 
     def span(self, site: str) -> tuple[int, int] | None:
-        """First and last instant of a site's rows; None where it has none. [us]"""
-        first, last = [], []
-        for recording in self.recordings:
-            if recording.site.code == site:
-                times = _read(recording, None, None, ("sampled_at",))["sampled_at"]
-                if len(times):
-                    ends = pc.min_max(times.cast(pa.int64()))
-                    first.append(ends["min"].as_py())
-                    last.append(ends["max"].as_py())
-        return (min(first), max(last)) if first else None
+        """First and last instant of a site's rows; None where it has none. [us]
+
+        Raises
+        ------
+        BadDocument
+            For a row that has no time, or one before 1970.
+        """
+        recording = self._of(site)
+        times = _read(recording, None, None, ("sampled_at",))["sampled_at"].cast(pa.int64())
+        if not len(times):
+            return None
+        ends = pc.min_max(times)
+        if times.null_count or ends["min"].as_py() < 0:
+            says = "sampled_at: a row has no time, or one before 1970"
+            raise BadDocument(recording.file.name, [Fault("", says)])
+        return ends["min"].as_py(), ends["max"].as_py()
 
     def read(self, site: str, *, first: int, end: int, stacks: Sequence[str] = ()) -> Iterator[Recorded]:
         """The rows that touch `[first, end)` (microseconds) of each stack of *site*, or of those of *stacks*.
 
         By instrument, sorted. No row stands for more than an hour, so the hour before *first* is read too (and the one
-        behind *end*, for rows that are stamped at their end).
+        behind *end*, for rows that are stamped at their end); a calibration still touches while its gas is in the line.
         """
-        recording = next(item for item in self.recordings if item.site.code == site)
-        table = _read(recording, first - HOUR, end + HOUR, None, stacks)
+        recording = self._of(site)
+        settling = max((stack.settle_s for stack in recording.site.stacks), default=0) * SECOND
+        table = _read(recording, first - HOUR - settling, end + HOUR, None, stacks)
         by_stack = _split(table)
         for stack in recording.site.stacks:
             part = by_stack.get(stack.code)
             if part is not None:
-                yield _recorded(part, stack)
+                with _read_from(recording.file):
+                    recorded = _recorded(part, stack)
+                yield recorded
+
+    def _of(self, site: str) -> Recording:
+        return next(item for item in self.recordings if item.site.code == site)
 
 
 def open_folder(folder: Path, register: Register) -> Folder:
@@ -124,16 +138,35 @@ def open_folder(folder: Path, register: Register) -> Folder:
 
 
 def _missing(file: Path) -> list[Fault]:
-    names = set(_names(file))
-    return [Fault(file.name, f"has no column {name!r}") for name in ("stack", "sampled_at") if name not in names]
+    """What is wrong with the columns of *file*."""
+    names = _names(file)
+    faults = [Fault(file.name, f"has no column {name!r}") for name in ("stack", "sampled_at") if name not in names]
+    faults += [
+        Fault(file.name, f"has column {name!r} twice") for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+    if not faults and not _is_csv(file):
+        kind = pq.read_schema(file).field("sampled_at").type
+        if not pa.types.is_timestamp(kind) or kind.tz is None:
+            faults.append(Fault(file.name, f"sampled_at must be a timestamp with a zone, such as UTC, and is {kind}"))
+    return faults
 
 
 def _names(file: Path) -> Sequence[str]:
-    if _is_csv(file):
-        with pa_csv.open_csv(file) as reader:
-            names: list[str] = reader.schema.names
-            return names
-    return list(pq.read_schema(file).names)
+    with _read_from(file):
+        if _is_csv(file):
+            with pa_csv.open_csv(file) as reader:
+                names: list[str] = reader.schema.names
+                return names
+        return list(pq.read_schema(file).names)
+
+
+@contextmanager
+def _read_from(file: Path) -> Iterator[None]:
+    """What Arrow cannot read in *file*, said of it."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise BadDocument(file.name, [Fault("", f"cannot be read: {error}")]) from error
 
 
 def _is_csv(file: Path) -> bool:
@@ -150,22 +183,33 @@ def _read(
     """The rows of `[first, end)` as a table, times as microseconds UTC."""
     file = recording.file
     wanted = columns or [name for name in _names(file) if _is_read(name)]
-    if _is_csv(file):
-        options = pa_csv.ConvertOptions(
-            include_columns=wanted, column_types=_csv_types(wanted), strings_can_be_null=True
-        )
-        table = pa_csv.read_csv(file, convert_options=options)
-    else:
-        table = pq.read_table(file, columns=list(wanted), filters=_filter(file, first, end, stacks))
-    at = table["sampled_at"].cast(_TIME)
-    table = table.set_column(table.schema.get_field_index("sampled_at"), "sampled_at", at)
-    if _is_csv(file) and first is not None and end is not None:
-        micros = at.cast(pa.int64())
-        taken = pc.and_(pc.greater_equal(micros, first), pc.less(micros, end))
-        if stacks:
-            taken = pc.and_(taken, pc.is_in(table["stack"], value_set=pa.array(stacks)))
-        table = table.filter(taken)
-    return table
+    with _read_from(file):
+        if _is_csv(file):
+            table = _read_csv(file, wanted, _taking(first, end, stacks))
+        else:
+            table = pq.read_table(file, columns=list(wanted), filters=_filter(file, first, end, stacks))
+        at = table["sampled_at"].cast(_TIME)
+        return table.set_column(table.schema.get_field_index("sampled_at"), "sampled_at", at)
+
+
+def _read_csv(file: Path, wanted: Sequence[str], taking: Callable[[Any], Any] | None) -> Any:
+    """What is taken of *file*, which is never in memory as a whole."""
+    options = pa_csv.ConvertOptions(include_columns=wanted, column_types=_csv_types(wanted), strings_can_be_null=True)
+    with pa_csv.open_csv(file, convert_options=options) as reader:
+        taken = [batch if taking is None else batch.filter(taking(batch)) for batch in reader]
+        return pa.Table.from_batches(taken, reader.schema)
+
+
+def _taking(first: int | None, end: int | None, stacks: Sequence[str]) -> Callable[[Any], Any] | None:
+    if first is None or end is None:
+        return None
+
+    def taken(batch: Any) -> Any:
+        micros = batch["sampled_at"].cast(pa.int64())
+        within = pc.and_(pc.greater_equal(micros, first), pc.less(micros, end))
+        return pc.and_(within, pc.is_in(batch["stack"], value_set=pa.array(stacks))) if stacks else within
+
+    return taken
 
 
 def _is_read(name: str) -> bool:
@@ -240,6 +284,9 @@ def _rows(table: Any, stack: Stack) -> Rows:
     at = table["sampled_at"].cast(pa.int64()).to_numpy()
     n = at.size
     interval_s = _column(table, "interval_s", np.full(n, stack.interval_s, dtype=np.int64)).astype(np.int64)
+    if interval_s.min() < 1 or interval_s.max() > LONGEST_S:
+        says = f"a row of {stack.code} stands for another time than 1 to {LONGEST_S} seconds"
+        raise BadDocument("interval_s", [Fault("", says)])
     row_flag = _letters(table, "flag", np.full(n, NORMAL, dtype=np.uint8))
     channels = [name for name in table.column_names if name in CHANNELS]
     return Rows(

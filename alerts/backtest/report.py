@@ -22,6 +22,20 @@ _HOURS: Final = pa.schema(
     + [("start", _TIME), ("verdict", pa.string()), ("reason", pa.string())]
     + [("corrected", pa.float64()), ("limit", pa.float64())]
 )
+_MONTHS: Final = pa.schema(
+    [(name, pa.string()) for name in ("site", "stack", "pack", "pollutant", "month")]
+    + [(f"hours_{name}", pa.int64()) for name in ("valid", "within", "above", "undecided")]
+    + [("hours_excluded", pa.string())]
+    + [(name, pa.float64()) for name in ("share", "share_worst", "required")]
+    + [(name, pa.int64()) for name in ("budget", "budget_now", "budget_left")]
+    + [("verdict", pa.string()), ("final", pa.bool_())]
+)
+_ALERTS: Final = pa.schema(
+    [(name, pa.string()) for name in ("id", "rule", "severity", "state", "site", "stack", "pollutant", "pack")]
+    + [(name, pa.string()) for name in ("period_start", "period_end", "ended_at")]
+    + [("observed", pa.float64()), ("limit", pa.float64())]
+    + [(name, pa.string()) for name in ("unit", "clause", "evidence")]
+)
 
 
 def text(at_us: int | None) -> str | None:
@@ -112,13 +126,14 @@ def write_parquet(result: Result, months: Sequence[dict[str, Any]], folder: Path
             figures = {name: pa.array(getattr(hours, name)) for name in ("corrected", "limit")}
             columns = {**same, "start": pa.array(hours.start).cast(_TIME), **verdicts, **figures}
             writer.write_table(pa.table(columns, schema=_HOURS))
-    _write(folder / "months.parquet", [{**month, "hours_excluded": _json(month["hours_excluded"])} for month in months])
+    told = [{**month, "hours_excluded": _json(month["hours_excluded"])} for month in months]
+    _write(folder / "months.parquet", told, _MONTHS)
     alerts = [alert_document(alert) for alert in result.alerts.values()]
-    _write(folder / "alerts.parquet", [{**alert, "evidence": _json(alert["evidence"])} for alert in alerts])
+    _write(folder / "alerts.parquet", [{**alert, "evidence": _json(alert["evidence"])} for alert in alerts], _ALERTS)
 
 
-def _write(file: Path, rows: list[dict[str, Any]]) -> None:
-    pq.write_table(pa.Table.from_pylist(rows), file, compression="zstd")
+def _write(file: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), file, compression="zstd")
 
 
 def _json(value: Any) -> str:

@@ -16,7 +16,8 @@ from alerts.backtest.judging import Blocks, Part, join_blocks
 from alerts.backtest.results import Result
 from alerts.subject import Subject
 from plant.packs import Pack
-from plant.periods import HOUR, month_bounds, month_of
+from plant.periods import HOUR, SECOND, month_bounds, month_of
+from plant.readings import Rows, Truths
 from plant.register import Site, Stack
 
 STACKS_AT_ONCE: Final = 25  #: of one cut: a month of them is about a million minutes, some hundred megabytes
@@ -116,6 +117,22 @@ def cuts_of(site: Site, span: Span) -> list[Cut]:
         for first, end in span.months(site)
         for group in groups
     ]
+
+
+def come_by(rows: Mapping[str, Rows], at: int) -> dict[str, Rows]:
+    """The rows that stand for time that had passed at the instant *at*."""
+    return {name: _where(of, of.sampled_at + of.interval_s * SECOND <= at) for name, of in rows.items()}
+
+
+def _where(rows: Rows, taken: Truths) -> Rows:
+    return Rows(
+        sampled_at=rows.sampled_at[taken],
+        interval_s=rows.interval_s[taken],
+        not_running=rows.not_running[taken],
+        values={name: of[taken] for name, of in rows.values.items()},
+        flags={name: of[taken] for name, of in rows.flags.items()},
+        row_flag=rows.row_flag[taken],
+    )
 
 
 def judge_history(source: Source, on_rows: OnRows = lambda rows: None) -> Result:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from psycopg_pool import AsyncConnectionPool
 from alerts.backtest.folder import day_start
 from alerts.backtest.judging import REACH_H, Beside, Blocks, Part, conclude, judge_part
 from alerts.backtest.results import Hours, JudgedAlert, MonthKey, Result, SeriesKey
-from alerts.backtest.running import LEAD, Asked, Cut, Parts, Span, last_needed
+from alerts.backtest.running import LEAD, TAIL, Asked, Cut, Parts, Span, come_by, last_needed
 from alerts.histories import beside
 from alerts.hours import HOUR_RULES
 from alerts.rules.catalogue import MONTH_RULES, RULES
@@ -42,11 +42,12 @@ COMPARED: Final = (*HOUR_RULES, *MONTH_RULES, *(rule.name for rule in RULES))
 class StoredSource:
     """The history of some sites in the database at *database_url*."""
 
-    database_url: str
+    database_url: str = field(repr=False)  # it may hold a password
     asked: Asked
     registered: Mapping[str, RegisteredSite]
     clocks: Mapping[str, int]  #: of the sites that have one, microseconds since the epoch
     first_rows: Mapping[str, int]  #: of the sites that have any
+    last_ends: Mapping[str, int] = field(default_factory=dict)  #: of what stands and is to be compared
 
     @property
     def sites(self) -> Mapping[str, Site]:
@@ -57,9 +58,12 @@ class StoredSource:
         first, end = self.asked.first, self.asked.end
         assert first is not None
         assert end is not None
-        if clock_us is None or oldest is None or clock_us < first:
+        if clock_us is None or oldest is None:
             return None
-        now = min(clock_us, last_needed(end, site)) if self.asked.now is None else self.asked.now
+        needed = max(last_needed(end, site), self.last_ends.get(site.code, 0) + TAIL)
+        now = min(clock_us, needed) if self.asked.now is None else self.asked.now
+        if now < max(oldest, first):
+            return None
         return Span(first=day_start(max(oldest, first - LEAD), site), end=hour_start(now, site.zone) + HOUR, now=now)
 
     def judge(self, cut: Cut) -> Parts:
@@ -87,14 +91,9 @@ class StoredSource:
         for code in cut.stacks:
             subject = self.subject(cut.site, code)
             stack, stack_id = subject.stack, subject.stack_id
-            rows = await measurements.read_rows(
-                conn,
-                stack_id,
-                stack.ducts or stack.judged_from,
-                first=cut.first,
-                end=cut.end,
-                stamped_at_end=stack.stamped_at_end,
-            )
+            rows = await measurements.read_rows(conn, stack_id, stack, first=cut.first, end=cut.end)
+            if self.asked.now is not None:
+                rows = come_by(rows, self.asked.now)
             accepted = await judging.accepted_marks(conn, stack_id, first=cut.first, end=cut.end)
             n_hours = (cut.end - cut.first) // HOUR
             parts[code] = judge_part(subject, rows, first=cut.first, n_hours=n_hours, now=cut.now, accepted=accepted)
@@ -120,9 +119,16 @@ async def _with_connection(database_url: str, work: Callable[[Connection], Await
 
 
 async def open_stored(
-    pool: AsyncConnectionPool[Connection], database_url: str, sites: Sequence[str], asked: Asked
+    pool: AsyncConnectionPool[Connection],
+    database_url: str,
+    sites: Sequence[str],
+    asked: Asked,
+    *,
+    as_it_stands: bool = False,
 ) -> StoredSource:
     """The history of *sites*, or of every registered one.
+
+    *as_it_stands*: it is to be compared with what stands, so it is judged until the alerts of that time had ended.
 
     Raises
     ------
@@ -137,14 +143,27 @@ async def open_stored(
             raise BadDocument("arguments", [Fault("--site", says)])
         wanted = {code: found for code, found in registered.items() if not sites or code in sites}
         clocks = {code: await clock(conn, of.site_id, simulated=of.site.simulated) for code, of in wanted.items()}
-        oldest = await judged.first_rows(conn, [found.site_id for found in wanted.values()])
+        site_ids = [found.site_id for found in wanted.values()]
+        oldest = await judged.first_rows(conn, site_ids)
+        ends = (
+            await _last_ends(conn, site_ids, asked, max(filter(None, clocks.values()), default=0))
+            if as_it_stands
+            else {}
+        )
     return StoredSource(
         database_url=database_url,
         asked=asked,
         registered=wanted,
         clocks={code: now for code, now in clocks.items() if now is not None},
         first_rows={code: oldest[found.site_id] for code, found in wanted.items() if found.site_id in oldest},
+        last_ends={code: ends[found.site_id] for code, found in wanted.items() if found.site_id in ends},
     )
+
+
+async def _last_ends(conn: Connection, site_ids: Sequence[int], asked: Asked, clock_us: int) -> dict[int, int]:
+    assert asked.first is not None
+    assert asked.end is not None
+    return await judged.last_ends(conn, site_ids, COMPARED, first=asked.first, end=asked.end, ever=clock_us)
 
 
 async def _standing(conn: Connection, subject: Subject, span: Span) -> Result:

@@ -91,7 +91,7 @@ async def _history(
         return None
     if kept is not None and since - rule.reach_h * HOUR < micros(kept[0]):
         return None
-    history = (await load(conn, subject, since=since, now=now, rules=[rule])).history
+    history = (await load(conn, subject, since=since, judged=(), now=now, rules=[rule])).history
     end, whole = _end(document, rule, history)
     if end - int(history.start[0]) > LONGEST_H * HOUR:
         return None

@@ -20,10 +20,9 @@ from alerts.rules.catalogue import RULES
 from alerts.rules.history import History
 from alerts.rules.rule import Rule
 from alerts.subject import Subject
+from plant.growing import GROWING
 
 BY: Final = "the history gives"
-GROWING: Final = frozenset({"hours_found", "worst", "last", "graver", "severity_since"})
-"""What grows with an episode; the history ends with the hour that made it fire where the episode is a long one."""
 
 
 def rule_of(name: str) -> Rule | None:
@@ -88,10 +87,14 @@ def _copied(document: Mapping[str, Any], history: History, episode: Episode) -> 
     """The hours that were copied when the alert opened or changed, against the history read with the file."""
     copied = {hour["start"]: hour for hour in document["evidence"]}
     redone = {hour["start"]: hour for hour in copied_hours(history, episode)}
-    other = [start for start in sorted(copied.keys() & redone.keys()) if not same(copied[start], redone[start])]
+    both = copied.keys() & redone.keys()
+    if not both:
+        yield not_redone("hours", f"{len(copied)} were copied, and the history has none of them")
+        return
+    other = [start for start in sorted(both) if not same(copied[start], redone[start])]
     for start in other:
         yield not_redone(
             f"hour {start}", "its copied numbers are not those of the history: later rows changed it, or somebody"
         )
     if not other:
-        yield Check("hours", True, f"{len(copied)} copied, {len(copied.keys() & redone.keys())} of them in the history")
+        yield Check("hours", True, f"{len(copied)} copied, {len(both)} of them in the history")

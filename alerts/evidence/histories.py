@@ -85,6 +85,8 @@ def history_document(history: History, *, blocks: bool) -> dict[str, Any]:
 def history_from(document: Mapping[str, Any], subject: Subject) -> History:
     """The history in *document*, of *subject*."""
     n = int(document["n_hours"])
+    if n != len(document["ended"]):
+        raise ValueError(f"the history says that it has {n} hours, and has {len(document['ended'])}")
     return History(
         site=subject.site,
         stack=subject.stack,

@@ -65,7 +65,7 @@ def _signature(seal: Mapping[str, Any], public_key: str | None) -> Check:
         return (
             found("signature", "there is none, and a key was given")
             if public_key
-            else not_redone("signature", "there is none: that installation signs nothing")
+            else not_redone("signature", "there is none: the installation signs nothing, or it was taken off")
         )
     if public_key is not None and public_key != seal.get("public_key"):
         return found("signature", f"it was made by the key {seal.get('key_id')}, which is not the one that was given")

@@ -7,7 +7,7 @@ What is drafted     stretches in which rows say `stopped`, `starting`, `stopping
                     what is judged; in which a unit without a state draws hardly any power.
 What is not         stretches of a quarter of an hour or less: an hour of 60 minutes still has its 45 valid ones. HJ 76
                     names an hour by C, M or D from more than 15 minutes on (regulation sheet, 3.8; V-S). And what a
-                    second instrument measured all the while.
+                    second instrument measured all the while, unless each is in a duct of its own: then all are needed.
 Cut at midnight     a condition of several days is one draft a day, each with a deadline of its own.
 """
 
@@ -86,16 +86,19 @@ class _Run:
     parts: tuple[Stretch, ...]
 
 
-def draft_day(stack: tuple[str, str], stretches: Sequence[Stretch], *, first: int, end: int) -> list[Draft]:
+def draft_day(
+    stack: tuple[str, str], stretches: Sequence[Stretch], *, first: int, end: int, ducts: bool = False
+) -> list[Draft]:
     """The drafts of the local day `[first, end)` of a *stack* (its site's code and its own), by their start.
 
-    *stretches* are of all instruments that judge the stack, and reach `MARGIN_US` beyond the day on both sides.
+    *stretches* are of all instruments that judge the stack, and reach `MARGIN_US` beyond the day on both sides. Of
+    *ducts* none stands in for another.
     """
     if not stretches:
         return []
     newest = max(stretch.end for stretch in stretches)
     found = []
-    for cause, said in _causes(stretches).items():
+    for cause, said in _causes(stretches, ducts=ducts).items():
         for run in _runs(said):
             start, stop = max(run.start, first), min(run.end, end)
             if run.end - run.start > SHORTEST_US and start < stop:
@@ -104,7 +107,7 @@ def draft_day(stack: tuple[str, str], stretches: Sequence[Stretch], *, first: in
     return sorted(found, key=lambda draft: (draft.start, draft.kind, draft.cause))
 
 
-def _causes(stretches: Sequence[Stretch]) -> dict[str, list[Stretch]]:
+def _causes(stretches: Sequence[Stretch], *, ducts: bool) -> dict[str, list[Stretch]]:
     """The stretches by what is to be declared of them; what says that the source stands still needs no other reason."""
     by_cause: dict[str, list[Stretch]] = {}
     for stretch in stretches:
@@ -117,7 +120,7 @@ def _causes(stretches: Sequence[Stretch]) -> dict[str, list[Stretch]]:
             by_cause.setdefault(POWER, []).append(stretch)
     measured: dict[str, list[Stretch]] = {}
     for stretch in stretches:
-        if stretch.measures:
+        if stretch.measures and not ducts:
             measured.setdefault(stretch.instrument, []).append(stretch)
     for cause in by_cause.keys() & BY_FLAG.keys():
         by_cause[cause] = [one for one in by_cause[cause] if not _backed_up(one, measured)]

@@ -56,7 +56,7 @@ async def _draft_day(conn: Connection, subject: Subject, start: int, end: int) -
         stamped_at_end=stack.stamped_at_end,
     )
     stretches = [Stretch(**{name: getattr(row, name) for name in Stretch.__slots__}) for row in rows]
-    drafts = draft_day((subject.site.code, stack.code), stretches, first=start, end=end)
+    drafts = draft_day((subject.site.code, stack.code), stretches, first=start, end=end, ducts=bool(stack.ducts))
     await mark_drafts.put_day(conn, subject.stack_id, [_row(draft) for draft in drafts], first=start, end=end)
 
 

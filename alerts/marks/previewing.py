@@ -22,7 +22,7 @@ from store.pool import Connection
 from store.register import site_by_code
 
 LONGEST_H: Final = 31 * 24  #: of touched hours of one stack: what one request may judge again
-AT_ONCE_H: Final = 72  #: hours whose rows are in memory together
+AT_ONCE_H: Final = 24  #: hours whose rows are in memory together, and for which other requests wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ async def effect_of(
         site_id=registered.site_id, stack_id=registered.stack_ids[stack], site=registered.site, stack=found
     )
     now = await clock(conn, subject.site_id, simulated=subject.site.simulated)
-    hours = sorted({micros(hour) for mark in marks for hour in _touched(mark, subject, now)}) if now is not None else []
-    if now is None or len(hours) > most_h:
+    hours = _touched(marks, subject, now, most_h) if now is not None else None
+    if now is None or hours is None:
         return None
     gone = await retention.frozen(conn, subject.stack_id, set(hours), now=now)
     judged = await _judged(conn, subject, marks, [hour for hour in hours if hour not in gone], now)
@@ -70,11 +70,15 @@ async def effect_of(
     }
 
 
-def _touched(mark: Marked, subject: Subject, now: int | None) -> list[datetime]:
-    """The local hours of *mark* that have begun."""
-    if now is None or micros(mark.start) > now:
-        return []
-    return hours_touched(mark.start, min(mark.end, instant(now)), subject.site.timezone)
+def _touched(marks: Iterable[Marked], subject: Subject, now: int, most_h: int) -> list[int] | None:
+    """The local hours of *marks* that have begun; None where there are more than *most_h*."""
+    found: set[int] = set()
+    for mark in marks:
+        if micros(mark.start) <= now:
+            found.update(map(micros, hours_touched(mark.start, min(mark.end, instant(now)), subject.site.timezone)))
+        if len(found) > most_h:
+            return None
+    return sorted(found)
 
 
 async def _judged(
@@ -86,14 +90,7 @@ async def _judged(
     stack, found = subject.stack, []
     for first, n_hours in _runs(hours):
         end = first + n_hours * HOUR
-        rows = await read_rows(
-            conn,
-            subject.stack_id,
-            stack.ducts or stack.judged_from,
-            first=first,
-            end=end,
-            stamped_at_end=stack.stamped_at_end,
-        )
+        rows = await read_rows(conn, subject.stack_id, stack, first=first, end=end)
         others = await mark_effects.other_accepted(conn, subject.stack_id, ids, first=first, end=end)
         found.append(
             Judged(

@@ -9,7 +9,7 @@ from alerts.notify.destinations import Allowed
 from alerts.notify.messages import Addressee, trial_message
 from alerts.notify.sealing import Seal
 from alerts.notify.targets import Target, Webhook, checked_service, checked_webhook, document_of, target_from
-from plant.errors import Refused
+from plant.errors import NotFound, Refused
 from store import notices, outgoing, receivers
 from store.pool import Connection
 from store.receivers import ReceiverRow
@@ -17,14 +17,26 @@ from store.receivers import ReceiverRow
 
 async def try_out(conn: Connection, row: ReceiverRow, message_id: str) -> None:
     """Owe a receiver a message that says that it is a test; a disabled one is refused."""
-    if row.disabled_at is not None:
-        raise Refused(f"the receiver {row.name!r} is disabled: enable it first")
+    _check_told(row)
     to = Addressee(receiver_id=row.receiver_id, name=row.name, language=row.language)
     message = trial_message(message_id, to, at=await notices.clock(conn))
     await outgoing.insert_once(
         conn, outgoing_id=message.message_id, kind=row.kind, receiver_id=row.receiver_id, payload=message.payload
     )
     await receivers.retry_now(conn, row.receiver_id)
+
+
+async def resend(conn: Connection, row: ReceiverRow, message_id: str) -> None:
+    """Owe a receiver a message once more, under the id it had; a disabled one is refused."""
+    _check_told(row)
+    if not await outgoing.owe_again(conn, row.receiver_id, message_id):
+        raise NotFound(f"there is no message {message_id!r} to the receiver {row.name!r}")
+    await receivers.retry_now(conn, row.receiver_id)
+
+
+def _check_told(row: ReceiverRow) -> None:
+    if row.disabled_at is not None:
+        raise Refused(f"the receiver {row.name!r} is disabled: enable it first")
 
 
 def moved(row: ReceiverRow, url: str, allowed: Allowed, seal: Seal) -> Target:

@@ -105,16 +105,21 @@ class Deliverer:
             target = target_from(row.kind, self.seal.open(row.sealed))
         except Unopenable as error:
             return Failed(reason=str(error))
-        return await self.send(target, message.outgoing_id, message.payload, now)
+        try:
+            return await self.send(target, message.outgoing_id, message.payload, now)
+        except Exception as error:  # noqa: BLE001  # our mistake with one receiver must not end the rule stage with it
+            logger.error("attempt_broke", extra={"receiver": row.name, "error": type(error).__name__})
+            return Failed(reason=f"a mistake of ours: {type(error).__name__}")
 
     async def _note_failure(self, conn: Connection, row: ReceiverRow, message: DueMessage, failed: Failed) -> None:
         wait_s = next_try_s(row.failures, failed, self.rng)
         await outgoing.mark_failed(conn, [message.outgoing_id], error=failed.reason, delay_s=wait_s)
-        await receivers.note_failed(conn, row.receiver_id, error=failed.reason, delay_s=wait_s)
         logger.warning(
             "notice_not_taken",
             extra={"receiver": row.name, "notice": message.outgoing_id, "reason": failed.reason, "wait_s": wait_s},
         )
+        if not await receivers.note_failed(conn, row.receiver_id, error=failed.reason, delay_s=wait_s):
+            return  # disabled or retired while it was asked: nobody waits for it, so it cannot be dead
         if failed.gone:
             await receivers.disable(conn, row.receiver_id, failed.reason)
             await outgoing.give_up_all(conn, row.receiver_id, f"the receiver is disabled: {failed.reason}")

@@ -91,6 +91,8 @@ def literal_address(host: str) -> Address | None:
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, IPv6Address) and any(address in network for network in _TRANSLATED):
+    if isinstance(address, IPv6Address) and (
+        address.is_site_local or any(address in network for network in _TRANSLATED)
+    ):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

@@ -16,8 +16,6 @@ LONGEST_ASKED_S: Final = 6 * 3_600.0  #: who asks for more patience than this is
 GIVE_UP_S: Final = 72 * 3_600.0
 """Standard Webhooks recommends a schedule "spanning multiple days"; its example ends after 75 hours."""
 
-REASON: Final = 200  #: characters of a reason that are kept
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
@@ -58,6 +56,6 @@ def seconds_asked(retry_after: str | None, *, now: datetime) -> float | None:
         return float(text[:9])
     try:
         at = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the other side may write any number
         return None
     return max(0.0, (at - now).total_seconds()) if at.tzinfo is not None else None

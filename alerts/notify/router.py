@@ -17,7 +17,7 @@ from typing import Final
 
 from alerts.grouping import key_of
 from alerts.notify.messages import Addressee, Message, message_of
-from alerts.notify.notices import Document, Noted, Notice, Settled, due, note, settle
+from alerts.notify.notices import ENDS, Document, Noted, Notice, Settled, due, note, settle
 from alerts.notify.routes import Hearer, Route, Subject, route_for, route_from, settings_of, subject_of
 from alerts.notify.text import Place
 from store import notices, outgoing, receivers
@@ -77,9 +77,10 @@ class _Memory:
         key = hearer.receiver_id, event.document["id"]
         before = self.noted.get(key)
         route = route_for(hearer, subject)
-        if route is None and before is not None:
-            # It was told, and no route would take it as it is now: its end belongs to who told its beginning.
-            route = settings_of(hearer.routes, before.route)
+        if before is not None and (route is None or event.event in ENDS):
+            # Graver or lighter than it was, another route or none would take it: its end belongs to who told its
+            # beginning.
+            route = settings_of(hearer.routes, before.route) or route
         if route is None:
             return
         after, news = note(_noted(before), event.event, event.document)

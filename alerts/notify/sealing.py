@@ -17,7 +17,7 @@ from plant.errors import BadDocument, Fault, Refused
 
 
 class Unopenable(Refused):
-    """No key at hand opens this. Put back the key that sealed it, or give the secret again."""
+    """No key at hand opens this. Put back the key that sealed it, or make the receiver anew."""
 
 
 class Seal:

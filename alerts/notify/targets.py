@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from alerts.notify import standard_webhooks
 from alerts.notify.destinations import MAX_URL, Allowed, Forbidden, check_url
@@ -34,20 +34,28 @@ HOSTED: Final = frozenset(
             "qq",
             "kook",
         ),
-        *("slack", "tgram", "discord", "gchat", "webex", "wxteams", "zulip", "line", "viber", "whatsapp", "threema"),
-        *("pagerduty", "kook", "opsgenie", "ilert", "splunk", "squadcast", "pagertree", "pover", "twilio", "vonage"),
+        *("slack", "tgram", "discord", "gchat", "webex", "wxteams", "line", "viber", "whatsapp", "threema"),
+        *("pagerduty", "opsgenie", "ilert", "splunk", "squadcast", "pagertree", "pover", "twilio", "vonage"),
     )
 )
 #: Servers of one's own, by the host in the URL: encrypted ones, and those that are not.
 ENCRYPTED: Final = frozenset(
     (
         *("mmosts", "rockets", "matrixs", "ntfys", "gotifys", "synologys", "nctalks", "barks", "signals", "apprises"),
-        *("workflows", "jsons", "forms", "xmls"),
+        *("workflows", "zulip", "jsons", "forms", "xmls"),
     )
 )
-PLAIN: Final = frozenset(name.removesuffix("s") for name in ENCRYPTED if name != "workflows")
-_OURS: Final = frozenset({"redirect", "verify", "cto", "rto", "store", "format", "overflow", "tz", "emojis"})
-"""Parameters of an Apprise URL that would change what we decide: redirects, certificates, deadlines, the form."""
+PLAIN: Final = frozenset(name.removesuffix("s") for name in ENCRYPTED - {"workflows", "zulip"})
+_OURS: Final = frozenset(
+    (
+        *("redirect", "verify", "cto", "rto", "retry", "wait", "optional", "store", "format", "overflow", "tz"),
+        *("emojis", "template"),
+    )
+)
+"""Parameters of an Apprise URL that would change what we decide: redirects, certificates, deadlines, what a failure is,
+the form. A template would be read from this machine's files, or fetched by it."""
+_OWN: Final = re.compile(r"([^@/?#\\]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+"""User, host and port of a server of one's own: only what Apprise and we are bound to read alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +105,8 @@ class Service:
     @property
     def host(self) -> str | None:
         """Of a server of one's own; None where the service has its own address."""
-        return None if self.schema in HOSTED else urlsplit(self.url).hostname
+        host = None if self.schema in HOSTED else urlsplit(self.url).hostname
+        return f"{host}.zulipchat.com" if self.schema == "zulip" and host and "." not in host else host
 
     @property
     def encrypted(self) -> bool:
@@ -171,15 +180,27 @@ def _fault_of_service(service: Service, allowed: Allowed) -> str | None:
         return f"{schema}:// is no service that we send to; there are {known}"
     if schema in PLAIN and not allowed.networks:
         return f"{schema}:// is not encrypted: use {schema}s://"
+    authority = re.split(r"[/?#]", service.url.partition("://")[2], maxsplit=1)[0]
+    if schema not in HOSTED and not _OWN.fullmatch(authority):  # a token may hold what no host may
+        return "needs a host, written in ASCII, and no more than one @ before it"
     try:
-        if schema not in HOSTED and not service.host:  # a token may hold what no host may
-            return "needs a host"
+        _ = service.host
     except ValueError:
         return "is no URL"
-    query = parse_qsl(service.url.partition("?")[2], keep_blank_values=True)
-    if ours := sorted(_OURS.intersection(name.lower() for name, _ in query)):
+    parameters = _parameters(service.url)
+    if ours := sorted(_OURS.intersection(name for name, _ in parameters)):
         return f"must not set {', '.join(ours)}"
+    if schema == "matrixs" and {value for name, value in parameters if name == "discovery"} != {"no"}:
+        return "needs discovery=no: its server could send our messages elsewhere"
     return None
+
+
+def _parameters(url: str) -> list[tuple[str, str]]:
+    """Names and values behind the question mark, divided as Apprise divides them."""
+    pairs = (part.partition("=") for part in re.split(r"[&;]", url.partition("?")[2]))
+    return [
+        (unquote(name.replace("+", " ")).strip().lower(), unquote(value).strip().lower()) for name, _, value in pairs
+    ]
 
 
 def masked(url: str) -> str:

@@ -134,7 +134,7 @@ def _alert(document: Document, place: Place, words: Words, language: str, *, bri
 
 
 def _values(document: Mapping[str, Any], words: Words) -> str:
-    observed, limit, unit = document["observed"], document["limit"], document["unit"]
+    (observed, limit), unit = _weighed(document), document["unit"]
     if observed is None or limit is None:
         return ""
     shown, bound = _pair(observed, limit)
@@ -142,6 +142,15 @@ def _values(document: Mapping[str, Any], words: Words) -> str:
     # A share or a count above its limit says nothing in per cent of it.
     above = 100 * (observed / limit - 1) if unit and unit.startswith("mg/m3") and limit > 0 else 0.0
     return text + words.comma + words.above.format(percent=_number(above, 2)) if above >= 0.1 else text
+
+
+def _weighed(document: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Observed and limit of the hour that gave the alert its severity, where that is not the one that made it fire."""
+    evidence = document["evidence"] or {}
+    graver, since = evidence.get("graver"), evidence.get("severity_since")
+    if graver and since and since[-1][0] == graver["hour"]:
+        return graver["observed"], graver["limit"]
+    return document["observed"], document["limit"]
 
 
 def _pair(observed: float, limit: float) -> tuple[str, str]:

@@ -20,7 +20,6 @@ class Words:
     subject: str
     again: str
     counts: str
-    none_open: str
     new: str
     over: str
     withdrawn: str
@@ -61,7 +60,6 @@ EN: Final = Words(
     subject="[stackwatch] {severity}: {place}, {group} ({count})",
     again="still: ",
     counts="{new} new, {over} over, {withdrawn} withdrawn; {open} open now{by_severity}",
-    none_open="nothing is open now",
     new="New",
     over="Over",
     withdrawn="Withdrawn, because late data unmade it",
@@ -102,7 +100,6 @@ ZH: Final = Words(
     subject="[stackwatch] {severity}：{place}，{group} {count} 条",
     again="持续：",
     counts="新增 {new} 条，结束 {over} 条，撤回 {withdrawn} 条；当前未结束 {open} 条{by_severity}",
-    none_open="当前无未结束告警",
     new="新增",
     over="已结束",
     withdrawn="撤回（后到数据使其不再成立）",

@@ -1,7 +1,7 @@
 """Abatement that draws less power than it used to at the same load.
 
-What it says    for hours, with production on, the abatement's power is below the lowest twentieth of its own history at
-                like load, and a fifth or more below the middle of it.
+What it says    for hours, with production on, the abatement's power is below the middle of its own history at like load
+                by a fifth or more, and by more than the highest twentieth of that history lies above it.
 Why it matters  fans and pumps that are turned down, or lines that stand still, save power and take out less (sheet,
                 8.1 L2).
 Not for         abatement that is off (`production_without_abatement`); loads at which it was seen for less than half
@@ -13,14 +13,15 @@ What else explains it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from alerts.rules.history import History
 from alerts.rules.learned import REACH_H, highest, learned, windows
-from alerts.rules.process_values import process_value
+from alerts.rules.process_values import Process, process_value
 from alerts.rules.rule import WARNING, Life, Outcomes, Rule, levels
 from plant.readings import Counts, Truths, Values
 from plant.signals import ABATEMENT_KW, LOAD_PCT, PRODUCTION_KW
@@ -40,29 +41,57 @@ _STEPS: Final = 10_000  # more than there are: 1.05 to that power; the last is o
 
 def judge(history: History) -> Iterator[Outcomes]:
     abatement = process_value(history, ABATEMENT_KW)
-    load = process_value(history, LOAD_PCT) or process_value(history, PRODUCTION_KW)
-    if abatement is None or load is None:
-        return
-    known = ~(np.isnan(abatement.mean) | np.isnan(load.mean))
-    if not (known & (abatement.mean > 0)).any():
+    if abatement is None or not (abatement.mean > 0).any():
         return  # no abatement behind this stack
-    works = known & (load.mean > WORKS_ABOVE * learned(history.start, load.mean, known).working())
+    each, left = [], history.ended & ~np.isnan(abatement.mean)
+    for name in (LOAD_PCT, PRODUCTION_KW):
+        load = process_value(history, name)
+        if load is not None and (by := left & ~np.isnan(load.mean)).any():
+            each.append(_against(history, abatement.mean, load, by))
+            left &= ~by
+    if each:
+        yield _outcomes(history, abatement.mean, each)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Against:
+    """The abatement's power against that at like load, in the hours that are judged *by* this load; (n_hours,)."""
+
+    load: Process
+    by: Truths
+    middle: Values
+    low: Values
+    found: Truths
+    decided: Truths
+
+
+def _against(history: History, power: Values, load: Process, by: Truths) -> _Against:
+    known = ~(np.isnan(power) | np.isnan(load.mean))
+    most = highest(history.start, np.where(known, power, np.nan))
+    works = by & (most > 0) & (load.mean > WORKS_ABOVE * learned(history.start, load.mean, known).working())
     # Only what is well below the highest of all loads can be below the middle of its own; most hours end here.
-    asked = works & (abatement.mean < LESS_BY * highest(history.start, np.where(known, abatement.mean, np.nan)))
-    middle, low = _at_like_load(history, abatement.mean, load.mean, known & (load.mean > 0), asked)
-    off = asked & (abatement.mean < OFF_BELOW * middle)
-    found = asked & ~off & (abatement.mean < low) & (abatement.mean < LESS_BY * middle)
+    asked = works & (power < LESS_BY * most)
+    middle, low = _at_like_load(history, power, load.mean, known & (load.mean > 0), asked)
+    off = asked & (power < OFF_BELOW * middle)
+    found = asked & ~off & (power < low) & (power < LESS_BY * middle)
     decided = works & ~off & ~(asked & np.isnan(middle))
-    yield Outcomes(
-        level=levels(found, history.ended & decided, WARNING),
-        observed=abatement.mean,
+    return _Against(load=load, by=by, middle=middle, low=low, found=found, decided=decided)
+
+
+def _outcomes(history: History, power: Values, each: Sequence[_Against]) -> Outcomes:
+    which, hours = np.argmax([one.by for one in each], axis=0), np.arange(history.n_hours)
+    middle, low = (np.array([getattr(one, name) for one in each])[which, hours] for name in ("middle", "low"))
+    found, decided = (np.any([getattr(one, name) for one in each], axis=0) for name in ("found", "decided"))
+    return Outcomes(
+        level=levels(found, decided, WARNING),
+        observed=power,
         limit=np.fmin(low, LESS_BY * middle),
         evidence=lambda i: {
-            "abatement_kw": float(abatement.mean[i]),
+            "abatement_kw": float(power[i]),
             "usual_kw_at_like_load": float(middle[i]),
-            "p5_kw_at_like_load": float(low[i]),
-            "load": float(load.mean[i]),
-            "load_channel": load.name,
+            "least_usual_kw_at_like_load": float(low[i]),
+            "load": float(each[which[i]].load.mean[i]),
+            "load_channel": each[which[i]].load.name,
         },
     )
 
@@ -70,10 +99,10 @@ def judge(history: History) -> Iterator[Outcomes]:
 def _at_like_load(
     history: History, power: Values, load: Values, teaches: Truths, asked: Truths
 ) -> tuple[Values, Values]:
-    """Of each hour that is *asked*, the middle and the lowest twentieth of the power at like load before it, or NaN.
+    """Of each hour that is *asked*, the middle of the power at like load before it and the least that is usual, or NaN.
 
-    The twentieth is the mirror image of the highest one at the middle, so that the hours which are looked for do not
-    lower what they are held against.
+    That stands for the lowest twentieth: it is the mirror image of the highest one at the middle, so that the hours
+    which are looked for do not lower what they are held against.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         step = np.where(teaches, np.floor(np.log(load) / np.log1p(LOAD_STEP)), np.nan)

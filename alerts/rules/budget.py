@@ -27,7 +27,7 @@ from alerts.rules.rule import CRITICAL, INFO, MAJOR, UNDECIDED, VERDICT_REACH_H,
 from plant.budget import hour_to_come, in_words, outlook, run_out_hour
 from plant.months import JudgedHour, Month, judge_month
 from plant.packs import MonthRule, Pack
-from plant.periods import HOUR, instant, month_bounds, month_of
+from plant.periods import HOUR, month_bounds, month_of, written
 from plant.readings import Counts, Truths
 from plant.verdicts import Verdict
 
@@ -207,13 +207,13 @@ def _evidence(
         "allowed_if_it_stops_now": ahead.if_it_stops_now,
         "left": ahead.left,
         "above_of_last": {str(of): int(counts[at]) for of, counts in budget.above_of.items()},
-        "last_is_used_in": None if out is None else _text(out),
-        "overdrawn_in": None if not overdrawn else _text(hour_to_come(overdrawn, ahead.to_come, month_end)),
+        "last_is_used_in": None if out is None else written(out),
+        "overdrawn_in": None if not overdrawn else written(hour_to_come(overdrawn, ahead.to_come, month_end)),
         "share_now": ahead.share_now,
         "share_at_best": ahead.share_at_best,
         "share_at_worst": ahead.share_at_worst,
         "words": {"en": words.en, "zh": words.zh},
-        "hours": [_text(hour) for hour in _above(history, hours, at, month_start)],
+        "hours": [written(hour) for hour in _above(history, hours, at, month_start)],
     }
 
 
@@ -238,10 +238,6 @@ def _month(history: History, rule: MonthRule, hours: VerdictHours, at: int, mont
         hours_to_come=(month_end - end) // HOUR,
         has_ended=False,
     )
-
-
-def _text(at_us: int) -> str:
-    return instant(at_us).isoformat().replace("+00:00", "Z")
 
 
 RULE: Final = Rule(

@@ -6,8 +6,9 @@ Why it matters  data of an analyser that is not calibrated in time are not valid
                 check out may have a reason to.
 Not for         analysers of which nobody knows how they are calibrated: the register does not say it (`cems` of the
                 channel) and they have no habit of a check a day. A habit shorter than six days may rest over a week's
-                end. Hours without rows do not count (the check may lie in them), nor does a source that stands still.
-                Of intervals longer than two weeks only records show that they have passed.
+                end. Hours without rows or without anything of the channel do not count (the check may lie in them), nor
+                does a source that stands still. Of intervals longer than two weeks only records show that they have
+                passed.
 Source          sheet, 3.7, by `plant.calibration` (K-H); the habit and the half day are ours [D].
 What else explains it
                 a check that is done and not flagged, a calibration unit under repair (a record says so).
@@ -26,8 +27,9 @@ from alerts.rules.history import History
 from alerts.rules.process_values import has_rows, instruments
 from alerts.rules.rule import LONGEST_REACH_H, WARNING, Life, Outcomes, Rule, levels
 from alerts.rules.said import state_rests
+from alerts.rules.usual import other_than_first
 from plant.calibration import Cems, Task, intervals
-from plant.periods import HOUR, instant
+from plant.periods import HOUR, written
 from plant.readings import Truths, Values
 
 NAME: Final = "calibration_overdue"
@@ -60,7 +62,7 @@ def judge(history: History) -> Iterator[Outcomes]:
             observed=np.array([check.since for check in checks])[worst, hours],
             limit=np.array([check.most for check in checks])[worst, hours],
             evidence=partial(_evidence, history, checks),
-            instrument=None if instrument == history.stack.judged_from[0] else instrument,
+            instrument=other_than_first(history, instrument),
         )
 
 
@@ -79,6 +81,7 @@ class _Check:
 
 def _check(history: History, instrument: str, name: str, counted: Truths) -> _Check | None:
     cems = history.stack.channel(name).cems
+    told = ~np.isnan(history.channels[(instrument, name)]["seen_s"])
     flagged = np.nan_to_num(history.channels[(instrument, name)]["c_s"]) > 0
     if cems:
         most = np.full(history.n_hours, float(interval_h(Cems(cems)) + GRACE_H))
@@ -88,14 +91,16 @@ def _check(history: History, instrument: str, name: str, counted: Truths) -> _Ch
         most[lasted < HABIT_H] = np.nan
     else:
         return None
-    return _Check(name, _since(history, flagged, counted, longest=float(np.nanmax(most, initial=0.0))), most)
+    longest = float(np.nanmax(most, initial=0.0))
+    since = _since(history, flagged, counted & told, has_rows(history, WHOLE) & told, longest=longest)
+    return _Check(name, since, np.where(told, most, np.nan))
 
 
-def _since(history: History, flagged: Truths, counted: Truths, *, longest: float) -> Values:
-    """Hours with data since the last check that a flag or a record shows, or that rows which are missing may hide."""
+def _since(history: History, flagged: Truths, counted: Truths, whole: Truths, *, longest: float) -> Values:
+    """Hours with data since the last check that a flag or a record shows, or that what did not arrive may hide."""
     hours = np.arange(history.n_hours)
     passed = np.concatenate([[0], np.cumsum(counted)])  # before each hour, and at the end
-    missed = ~has_rows(history, WHOLE) & (passed[1:] > 0)  # a check may lie in what did not arrive
+    missed = ~whole & (passed[1:] > 0)
     last = np.maximum.accumulate(np.where(flagged | missed | _recorded(history), hours, -1))
     recent = (last >= 0) & (hours - last < REACH_H)
     since = passed[hours + 1] - np.where(recent, passed[last + 1], passed[np.maximum(hours + 1 - REACH_H, 0)])
@@ -150,7 +155,7 @@ def _evidence(history: History, checks: Sequence[_Check], i: int) -> Mapping[str
             for check in checks
             if not np.isnan(check.most[i])
         ],
-        "last_record": instant(records[-1]).isoformat().replace("+00:00", "Z") if records else None,
+        "last_record": written(records[-1]) if records else None,
     }
 
 

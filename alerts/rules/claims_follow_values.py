@@ -34,11 +34,12 @@ import numpy as np
 
 from alerts.rules.history import History, VerdictHours
 from alerts.rules.rule import MAJOR, Life, Outcomes, Rule, levels
-from alerts.rules.usual import first_instrument, marked, reach_of, usual
-from plant.readings import Counts, Truths, Values
+from alerts.rules.said import WORK_KINDS, marks_of, touched_by
+from alerts.rules.stretches import of_last
+from alerts.rules.usual import first_instrument, reach_of, usual
+from plant.readings import Truths, Values
 
 CLAIMED_S: Final = 180.0  #: purges of the sampling line are shorter [D]
-INSTRUMENT_MARKS: Final = ("maintenance", "calibration", "fault")
 ZERO: Final = 0.2
 """Of the usual value: where a quarter of what was sent under a claim lies below it, the line carried zero gas or air,
 as it does when somebody works on the analyser. A purge that falls into a claim is shorter. [D]"""
@@ -52,7 +53,7 @@ RECENT_H: Final = 24
 def judge(history: History) -> Iterator[Outcomes]:
     """Each pollutant under each pack, by the instrument that the stack is judged from."""
     instrument = first_instrument(history)
-    marks = marked(history, INSTRUMENT_MARKS)
+    marks = touched_by(history, marks_of(history, *WORK_KINDS))
     for (pack, pollutant), hours in history.verdicts.items():
         channel = "no" if pollutant == "nox" and history.stack.nox_from != "nox" else pollutant
         if (instrument, channel) in history.channels:
@@ -68,9 +69,9 @@ def _outcomes(
     begins = claimed & ~np.concatenate([[False], claimed[:-1]])
     above, otherwise = _above(history, instrument, channel, hours, flagged)
     hidden, open_hours = begins & above, seen & ~claimed
-    n, k = _in_window(begins, WINDOW_H), _in_window(hidden, WINDOW_H)
-    m, j = _in_window(open_hours, WINDOW_H), _in_window(open_hours & otherwise, WINDOW_H)
-    found = (k >= LEAST) & (_in_window(hidden, RECENT_H) > 0)
+    n, k = of_last(begins, WINDOW_H), of_last(hidden, WINDOW_H)
+    m, j = of_last(open_hours, WINDOW_H), of_last(open_hours & otherwise, WINDOW_H)
+    found = (k >= LEAST) & (of_last(hidden, RECENT_H) > 0)
     for at in np.flatnonzero(found):
         found[at] = _chance(int(n[at]), int(k[at]), int(m[at]), int(j[at])) < CHANCE
 
@@ -110,13 +111,6 @@ def _above(
     under_flag = (of("claim_high") > bound) & ~(of("claim_q25") < zero)
     under_mark = (mean > bound) & ~(of("low") < zero)
     return np.where(flagged, under_flag, under_mark), of("high") > bound
-
-
-def _in_window(of: Truths, n_hours: int) -> Counts:
-    """How many of the last *n_hours* hours, the hour itself among them."""
-    total = np.concatenate([[0], np.cumsum(of)])
-    places = np.arange(1, of.size + 1)
-    return np.asarray(total[places] - total[np.maximum(places - n_hours, 0)])
 
 
 @lru_cache(maxsize=4096)  # the numbers of one window come again hour after hour

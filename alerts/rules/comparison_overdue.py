@@ -23,7 +23,7 @@ from alerts.rules.history import History
 from alerts.rules.process_values import has_rows
 from alerts.rules.rule import WARNING, Life, Outcomes, Rule, levels
 from plant.calibration import Cems, Interval, Task, intervals
-from plant.periods import HOUR, instant, micros
+from plant.periods import HOUR, instant, micros, written
 from plant.readings import Values
 
 NAME: Final = "comparison_overdue"
@@ -62,16 +62,12 @@ def interval_of(history: History) -> Interval | None:
 
 def _evidence(history: History, interval: Interval, last: int, due: int) -> Mapping[str, Any]:
     return {
-        "last": _text(last),
+        "last_comparison": written(last),
         "recorded": last in history.records.get("comparison", ()),
-        "due": _text(due),
+        "due": written(due),
         "months": interval.months,
         "mark": interval.mark,
     }
-
-
-def _text(at_us: int) -> str:
-    return instant(at_us).isoformat().replace("+00:00", "Z")
 
 
 RULE: Final = Rule(

@@ -28,6 +28,7 @@ from alerts.rules.history import History
 from alerts.rules.rule import Life, Outcomes, Rule, levels
 from alerts.rules.usual import other_than_first, reach_of, running, usual, without_fire
 from plant.features import HEAVY
+from plant.periods import SECOND
 from plant.readings import Truths, Values
 
 LEAST_S: Final = 4 * 3600.0
@@ -114,7 +115,8 @@ def _usual_steps(history: History, high: Values, low: Values, first: Values, las
     extent[extent == 0] = np.nan
     apart[apart == 0] = np.nan
     moved = usual(history, extent, days=LEARNED_DAYS, share=QUIETEST)
-    return moved / usual(history, np.fmin(grain, apart), days=LEARNED_DAYS, share=0.0)
+    with np.errstate(over="ignore"):  # the dust of a double as a resolution: more steps than can be counted
+        return moved / usual(history, np.fmin(grain, apart), days=LEARNED_DAYS, share=0.0)
 
 
 def _unchanged(
@@ -126,8 +128,9 @@ def _unchanged(
     joins[1:] = counts[1:] & counts[:-1] & (first[1:] == last[:-1])
     carries = joins & (still == seen)  # the hour is a link of a chain, all of one value
     since = np.maximum.accumulate(np.where(carries, 0, np.arange(n)))
-    held = np.cumsum(np.where(carries, seen, 0.0))
-    until_end = np.where(counts, tail, 0.0)[since] + held - held[since]
+    # In whole microseconds: their sum is the same wherever a history begins.
+    held = np.cumsum(np.where(carries, np.rint(seen * SECOND), 0.0))
+    until_end = np.where(counts, tail, 0.0)[since] + (held - held[since]) / SECOND
     before = np.where(joins, np.concatenate([[0.0], until_end[:-1]]) if n else 0.0, 0.0)
     return np.where(counts, np.minimum(np.fmax(still, lead + before), LONGEST_S), np.nan)
 

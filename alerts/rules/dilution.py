@@ -69,10 +69,13 @@ def judge(history: History) -> Iterator[Outcomes]:
         parts = {name: _to_usual(history, history.value(instrument, name, "mean")) for name in pollutants}
         found &= _in_ratio(parts, air_free) & at_ordinary_load(history, instrument, days=LEARNED_DAYS)
         found &= _in_the_duct(history, air_free) | ~_cold(history, instrument)
-    yield _outcomes(history, air_free, found, parts)
+    known = np.sum([~np.isnan(history.value(instrument, name, "mean")) for name in pollutants], axis=0) >= 2
+    yield _outcomes(history, air_free, found, known, parts)
 
 
-def _outcomes(history: History, air_free: Values, found: Truths, parts: Mapping[str, Values]) -> Outcomes:
+def _outcomes(
+    history: History, air_free: Values, found: Truths, known: Truths, parts: Mapping[str, Values]
+) -> Outcomes:
     instrument = first_instrument(history)
 
     def evidence(at: int) -> Mapping[str, Any]:
@@ -86,7 +89,7 @@ def _outcomes(history: History, air_free: Values, found: Truths, parts: Mapping[
         }
 
     return Outcomes(
-        level=levels(found, running(history) & ~np.isnan(air_free)),
+        level=levels(found, running(history) & ~np.isnan(air_free) & known),
         observed=air_free,
         limit=np.full(history.n_hours, DILUTED),
         evidence=evidence,

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from alerts.rules.finding import Finding, Series
-from plant.periods import instant
+from plant.periods import written
 
 CLAUSE: Final = "the contract of the edge: its retained state, its last will, its frames; the times are our default [D]"
 
@@ -87,4 +87,4 @@ def finding(
 
 
 def text(at_us: int | None) -> str | None:
-    return None if at_us is None else instant(at_us).isoformat().replace("+00:00", "Z")
+    return None if at_us is None else written(at_us)

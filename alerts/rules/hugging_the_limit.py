@@ -29,7 +29,8 @@ import numpy.typing as npt
 
 from alerts.rules.history import History, VerdictHours
 from alerts.rules.rule import VERDICT_REACH_H, WARNING, Life, Outcomes, Rule, levels
-from plant.readings import Counts, Truths, Values
+from alerts.rules.stretches import of_last
+from plant.readings import Truths, Values
 from plant.verdicts import Verdict
 
 NEAR: Final = 0.90
@@ -53,7 +54,7 @@ def _outcomes(pack: str, pollutant: str, hours: VerdictHours) -> Outcomes:
     valid = hours.is_(Verdict.CLEAR) | hours.is_(Verdict.BREACHED)
     part = hours.corrected / hours.limit
     near = valid & (part >= NEAR) & (part < 1.0)
-    n_valid, n_near = _in_window(valid), _in_window(near)
+    n_valid, n_near = of_last(valid, HOURS), of_last(near, HOURS)
     whole = n_valid >= HOURS - MOST_MISSING
     share = np.divide(n_near, n_valid, out=np.full(valid.size, np.nan), where=whole)
     candidate = share >= SHARE
@@ -110,13 +111,6 @@ class _Held:
         usual[at] = lowest
         steadier[at] = deviation[at] < np.minimum(lowest, STEADIER * middle)
         return cls(deviation, usual, steadier)
-
-
-def _in_window(of: Truths) -> Counts:
-    """How many of the last HOURS hours, the hour itself among them."""
-    total = np.concatenate([[0], np.cumsum(of)])
-    places = np.arange(1, of.size + 1)
-    return np.asarray(total[places] - total[np.maximum(places - HOURS, 0)])
 
 
 def _deviation(means: Values, whole: Truths) -> Values:

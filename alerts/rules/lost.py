@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from alerts.rules.finding import Finding, Series
-from plant.periods import HOUR, MINUTE, instant
+from plant.periods import HOUR, MINUTE, written
 
 GRACE: Final = 5 * MINUTE
 """How long rows must have had a fate before it is an alert, by the tick. Frames may overtake one another, and an outbox
@@ -59,7 +59,7 @@ def finding(series: Series, severity: str, hour: int, gaps: Sequence[Lost], besi
         evidence={
             "edge": series.edge,
             "rows": rows,
-            "since": _text(min(gap.since for gap in gaps)),
+            "since": written(min(gap.since for gap in gaps)),
             "gaps_in_all": len(gaps),
             "gaps": [_gap(gap, beside) for gap in sorted(gaps, key=lambda gap: gap.place)[:LISTED]],
         },
@@ -77,10 +77,6 @@ def _gap(gap: Lost, beside: Sequence[Lost]) -> dict[str, Any]:
         "before": gap.last + 1,
         "rows": gap.rows,
         "dropped": gap.rows if gap.fate == "dropped" else dropped,
-        "counted_at": _text(gap.counted_at),
-        "since": _text(gap.since),
+        "counted_at": written(gap.counted_at),
+        "since": written(gap.since),
     }
-
-
-def _text(at_us: int) -> str:
-    return instant(at_us).isoformat().replace("+00:00", "Z")

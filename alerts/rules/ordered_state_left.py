@@ -27,6 +27,7 @@ from alerts.rules.process_values import channel, has_rows, process_value
 from alerts.rules.rule import MAJOR, WARNING, Life, Outcomes, Rule, levels
 from alerts.rules.said import asked_of, covered_by, marks_of, safe_by, state_rests
 from alerts.rules.signs import KINDS_NEEDED, LOAD_AT_LEAST_PCT, kinds_of, signs
+from plant.periods import written
 from plant.readings import Truths, Values
 from plant.signals import LOAD_PCT, PRODUCTION_KW
 
@@ -173,7 +174,7 @@ def _quoted(one: _Watched, i: int) -> dict[str, Any]:
         "order": one.order.detail.get("order_id"),
         "kind": one.order.kind,
         **{name: one.asked.get(name) for name in ("unit", "mode", "value")},
-        "safe_state_by": safe_by(one.order),
+        "safe_state_by": written(safe_by(one.order)),
         "what": one.what,
         "observed": float(one.observed[i]),
         "at_most": float(one.limit[i]),

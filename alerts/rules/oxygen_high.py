@@ -26,6 +26,7 @@ import numpy as np
 
 from alerts.rules.history import History
 from alerts.rules.rule import Life, Outcomes, Rule, levels
+from alerts.rules.stretches import in_a_row, of_last
 from alerts.rules.usual import (
     WEEK,
     at_ordinary_load,
@@ -57,12 +58,12 @@ def judge(history: History) -> Iterator[Outcomes]:
     """One series for the stack."""
     instrument = first_instrument(history)
     oxygen = dry_oxygen(history, instrument)
-    if oxygen is None or (instrument, "o2") not in history.channels:
+    if oxygen is None:
         return
     runs = running(history)
     highest = HIGHEST.get(history.stack.process, np.inf)
-    high = _in_a_row((oxygen > highest) & ~without_fire(history) & runs, HIGH_HOURS)
-    low = _in_a_row((oxygen < LOWEST) & runs, HIGH_HOURS)
+    high = in_a_row((oxygen > highest) & ~without_fire(history) & runs, HIGH_HOURS)
+    low = in_a_row((oxygen < LOWEST) & runs, HIGH_HOURS)
     flat = _flat(history, instrument, runs)
     if low.any():
         low &= usual(history, oxygen) > USUALLY_ABOVE
@@ -95,9 +96,7 @@ def _flat(history: History, instrument: str, runs: Truths) -> Truths:
     extent = _extent(history, instrument, "o2")
     still = extent < FLAT * usual(history, extent, share=QUIET)
     quiet = (extent < FLAT * usual(history, extent, share=WIDEST)) & runs
-    counted = np.cumsum(still & runs)
-    lately = counted - np.concatenate([np.zeros(FLAT_HOURS, dtype=np.int64), counted])[: counted.size]
-    return np.asarray(_in_a_row(quiet, FLAT_HOURS) & (lately >= STILL_HOURS))
+    return np.asarray(in_a_row(quiet, FLAT_HOURS) & (of_last(still & runs, FLAT_HOURS) >= STILL_HOURS))
 
 
 def _others_move(history: History, instrument: str) -> Truths:
@@ -112,15 +111,6 @@ def _others_move(history: History, instrument: str) -> Truths:
 
 def _extent(history: History, instrument: str, channel: str) -> Values:
     return history.value(instrument, channel, "high") - history.value(instrument, channel, "low")
-
-
-def _in_a_row(found: Truths, n: int) -> Truths:
-    """Hours that end a run of *n* found ones or more."""
-    out = found.copy()
-    for back in range(1, n):
-        out[back:] &= found[:-back]
-        out[:back] = False
-    return out
 
 
 RULE: Final = Rule(

@@ -22,7 +22,8 @@ from alerts.rules.history import History, Span
 from alerts.rules.process_values import has_rows
 from alerts.rules.rule import WARNING, Life, Outcomes, Rule, levels
 from alerts.rules.said import WORK_KINDS, marks_of
-from plant.periods import HOUR, instant
+from alerts.rules.stretches import of_last
+from plant.periods import HOUR, written
 
 NAME: Final = "parameter_changed"
 
@@ -40,9 +41,7 @@ def judge(history: History) -> Iterator[Outcomes]:
     for at, change in zip(place.tolist(), open_, strict=True):
         if at >= 0 and change.start < end:
             in_hour[at] += 1
-    passed = np.concatenate([[0], np.cumsum(in_hour)])
-    hours = np.arange(history.n_hours)
-    recent = passed[1:] - passed[np.maximum(hours + 1 - SHOWN_H, 0)]
+    recent = of_last(in_hour, SHOWN_H)
     yield Outcomes(
         level=levels(recent > 0, history.ended & (has_rows(history) | (recent > 0)), WARNING),
         observed=recent.astype(np.float64),
@@ -67,8 +66,7 @@ def _shown(history: History, changes: list[Span], i: int) -> list[Span]:
 
 
 def _quoted(change: Span) -> Mapping[str, Any]:
-    at = instant(change.start).isoformat().replace("+00:00", "Z")
-    return {"at": at, "in": change.kind, **change.detail}
+    return {"at": written(change.start), "in": change.kind, **change.detail}
 
 
 RULE: Final = Rule(

@@ -19,8 +19,9 @@ import numpy as np
 
 from alerts.rules.history import History, VerdictHours
 from alerts.rules.rule import INFO, LONGEST_REACH_H, MAJOR, UNDECIDED, WARNING, Life, Outcomes, Rule
+from alerts.rules.stretches import of_last
 from plant.periods import HOUR, instant, micros
-from plant.readings import Counts, Truths, Values
+from plant.readings import Counts, Values
 
 HALF, MOST, ALL = 0.5, 0.8, 1.0  # of the permit [D]
 PACE_H: Final = LONGEST_REACH_H  #: hours whose mass is the present pace, standstill and all [D]
@@ -50,7 +51,7 @@ def _series(history: History, pollutant: str, permit_t: float, mass_kg: Values) 
     grams = np.where(np.isnan(mass_kg) | ~history.ended, 0.0, np.rint(mass_kg * GRAMS_PER_KG)).astype(np.int64)
     known = ~np.isnan(mass_kg) & history.ended
     tonnes = _tonnes(grams, year_end, round(history.mass_before.get(pollutant, 0.0) * GRAMS_PER_KG))
-    pace = np.where(_of_last(known, PACE_H) >= KNOWN_H, _of_last(grams, PACE_H) / 1e6 / PACE_H, 0.0)
+    pace = np.where(of_last(known, PACE_H) >= KNOWN_H, of_last(grams, PACE_H) / 1e6 / PACE_H, 0.0)
     to_come = (year_end - history.start) // HOUR - 1
     at_year_end = tonnes + pace * to_come
     grades = [tonnes > permit_t, (tonnes >= MOST * permit_t) | (at_year_end > permit_t), tonnes >= HALF * permit_t]
@@ -87,14 +88,6 @@ def _tonnes(grams: Counts, year_end: Counts, grams_before: int) -> Values:
     before = np.where(begun == 0, grams_before, 0)
     tonnes: Values = (total[1:] - total[begun] + before) / 1e6
     return tonnes
-
-
-def _of_last(values: Counts | Truths, n: int) -> Counts:
-    """The sum over each place and the *n* - 1 before it."""
-    total = np.concatenate([[0], np.cumsum(values)])
-    places = np.arange(1, total.size)
-    counts: Counts = total[places] - total[np.maximum(places - n, 0)]
-    return counts
 
 
 def _year_ends(history: History) -> Counts:

@@ -22,6 +22,7 @@ import numpy as np
 from alerts.rules.history import History, VerdictHours
 from alerts.rules.process_values import channel
 from alerts.rules.rule import INFO, MAJOR, WARNING, Life, Outcomes, Rule, levels
+from alerts.rules.stretches import of_last
 from plant.readings import Counts, Truths, Values
 from plant.reconciliation.ways import Cause
 from plant.verdicts import Verdict
@@ -67,7 +68,7 @@ def judge(history: History) -> Iterator[Outcomes]:
 
 def _outcomes(history: History, pollutant: str, packs: Mapping[str, VerdictHours], each: list[_Compared]) -> Outcomes:
     otherwise = np.array([one.otherwise for one in each])
-    recurring = np.array([one.differs & (_in_a_day(one.differs) >= RECURS) for one in each])
+    recurring = np.array([one.differs & (of_last(one.differs, DAY_H) >= RECURS) for one in each])
     greatly = np.array([one.greatly for one in each])
     compared = np.any([one.compared for one in each], axis=0)
     level = levels(np.any(recurring, axis=0), compared & history.ended, INFO)
@@ -94,7 +95,9 @@ def _compared(packs: Sequence[VerdictHours], source: str, figure: str, reported:
     beyond = _of_all(compared, apart > _half_a_digit(reported))
     differs = beyond & _of_all(compared, apart > DIFFERS_BY * np.maximum(np.abs(ours), SMALLEST))
     within = reported <= np.array([hours.limit for hours in packs])
-    otherwise = compared & breached & within & beyond & (figure == "corrected_avg")
+    # Where a pack corrects nothing, the measured mean is the one that is judged.
+    as_judged = ours == np.array([hours.corrected for hours in packs])
+    otherwise = compared & breached & within & beyond & as_judged
     under = np.argmax(2 * otherwise + compared, axis=0)
     return _Compared(
         source=source,
@@ -121,13 +124,6 @@ def _half_a_digit(value: Values) -> Values:
         scaled = value * 10.0**digits
         half = np.where(np.abs(scaled - np.round(scaled)) < _DUST, 0.5 * 10.0**-digits, half)
     return half + _DUST
-
-
-def _in_a_day(found: Truths) -> Counts:
-    """How many of the 24 hours up to each are found."""
-    passed = np.concatenate([[0], np.cumsum(found)])
-    hours = np.arange(found.size)
-    return np.asarray(passed[1:] - passed[np.maximum(hours + 1 - DAY_H, 0)], dtype=np.int64)
 
 
 def _evidence(

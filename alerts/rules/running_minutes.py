@@ -17,7 +17,7 @@ import numpy.typing as npt
 from alerts.subject import Watched
 from plant.envelopes import Envelope
 from plant.hours import MINUTES, HourMeans
-from plant.periods import MINUTE, instant
+from plant.periods import MINUTE, written
 from plant.readings import Counts, Truths, Values
 from plant.verdicts import HourVerdicts
 
@@ -98,7 +98,7 @@ def conditions(envelope: Envelope) -> dict[str, Any]:
 
 def text(start: int, minutes: int) -> str:
     """The instant so many minutes after the start of an hour."""
-    return instant(start + minutes * MINUTE).isoformat().replace("+00:00", "Z")
+    return written(start + minutes * MINUTE)
 
 
 def how_it_ended(means: HourMeans, verdicts: HourVerdicts, at: int) -> dict[str, Any] | None:

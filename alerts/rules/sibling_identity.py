@@ -41,8 +41,8 @@ def judge(history: History) -> Iterator[Outcomes]:
     others = {(stack, *key): blocks for key, blocks in own.items()} | dict(history.siblings)
     for (instrument, channel), blocks in own.items():
         rivals = {key: of for key, of in others.items() if key[2] == channel and key[:2] != (stack, instrument)}
-        if rivals:
-            yield _outcomes(history, instrument, channel, blocks, rivals)
+        # Without any the hour is clear: another that falls silent ends what was found.
+        yield _outcomes(history, instrument, channel, blocks, rivals)
 
 
 def _outcomes(

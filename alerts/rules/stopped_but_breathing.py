@@ -27,6 +27,7 @@ from alerts.rules.process_values import has_rows
 from alerts.rules.rule import MAJOR, WARNING, Life, Outcomes, Rule, levels
 from alerts.rules.said import covered_by, marks_of, must_stop, state_rests, touched_by
 from alerts.rules.signs import KINDS_NEEDED, Sign, kinds_of, quoted, signs
+from alerts.rules.stretches import in_a_row
 from plant.readings import Truths
 
 NAME: Final = "stopped_but_breathing"
@@ -44,12 +45,8 @@ def judge(history: History) -> Iterator[Outcomes]:
             yield _nothing(history)
         return
     rests = said | (history.outlet["stopped_s"] > 0) | covered_by(history, history.orders)
-    long_enough = said.copy()
-    for back in range(1, SETTLE_H + 1):
-        long_enough[back:] &= said[:-back]
-        long_enough[:back] = False
     excused = touched_by(history, marks_of(history, "start_up", "shut_down", rejected=False)) & ~claims["order"]
-    asked = long_enough & ~excused
+    asked = in_a_row(said, SETTLE_H + 1) & ~excused
     found = signs(history, rests, asked)
     if not found:
         return

@@ -7,12 +7,13 @@ days by their median, which a day or two of anything else does not move.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from alerts.rules.history import History
+from alerts.rules.said import marks_of, touched_by
 from plant.periods import HOUR
 from plant.readings import Truths, Values
 
@@ -55,21 +56,11 @@ def _quantile(rows: Values, share: float, enough: int) -> Values:
     return np.where(known >= enough, picked, np.nan)
 
 
-def marked(history: History, kinds: Collection[str]) -> Truths:
-    """Hours that a mark of one of *kinds* touches, whoever accepted it or not."""
-    touched = np.zeros(history.n_hours, dtype=bool)
-    for mark in history.marks:
-        if mark.kind in kinds:
-            end = np.inf if mark.end is None else mark.end
-            touched |= (history.start < end) & (history.start + HOUR > mark.start)
-    return touched
-
-
 def running(history: History) -> Truths:
     """Hours in which the source runs: rows came, and neither they, nor a mark, nor the flow say that it stands."""
     instrument = first_instrument(history)
     covered, stopped = history.outlet["covered_s"], history.outlet["stopped_s"]
-    runs: Truths = (covered > 0) & (stopped < 0.5 * covered) & ~marked(history, ("stopped",))
+    runs: Truths = (covered > 0) & (stopped < 0.5 * covered) & ~touched_by(history, marks_of(history, "stopped"))
     if (instrument, "flow") in history.channels:
         flow = history.value(instrument, "flow", "mean")
         runs &= ~(flow < AT_REST * usual(history, flow))
@@ -79,14 +70,15 @@ def running(history: History) -> Truths:
 def at_ordinary_load(history: History, instrument: str, *, days: int = WEEK) -> Truths:
     """Hours in which flow, load and power are not below the quiet hours of ordinary days, as far as they are sent.
 
-    None where none of them is sent: what looks odd may then be lower load.
+    Hours with none of them are none: what looks odd may then be lower load.
     """
     sent = [name for name in LOADS if (instrument, name) in history.channels]
-    ordinary = np.full(history.n_hours, bool(sent))
+    known, lower = np.zeros(history.n_hours, dtype=bool), np.zeros(history.n_hours, dtype=bool)
     for name in sent:
         mean = history.value(instrument, name, "mean")
-        ordinary &= ~(mean < LOWER * usual(history, mean, days=days, share=QUIETEST))
-    return ordinary
+        known |= ~np.isnan(mean)
+        lower |= mean < LOWER * usual(history, mean, days=days, share=QUIETEST)
+    return known & ~lower
 
 
 def first_instrument(history: History) -> str:
@@ -109,13 +101,17 @@ def without_fire(history: History) -> Truths:
 def dry_oxygen(history: History, instrument: str) -> Values | None:
     """The oxygen by the hour as the stack is judged with it, dry [vol %]; None where there is none.
 
-    Where no pack corrects with it, as it is sent, if that is dry.
+    Of hours that no pack corrects with it, as it is sent, if that is dry.
     """
-    judged = [hours.o2 for hours in history.verdicts.values() if not np.isnan(hours.o2).all()]
-    if judged:
-        first, *others = judged
-        for other in others:  # each over the valid minutes of its own pollutant
-            first = np.where(np.isnan(first), other, first)
-        return first
-    sent_dry = (instrument, "o2") in history.channels and not history.stack.channel("o2").wet
-    return history.value(instrument, "o2", "mean") if sent_dry else None
+    known = [hours.o2 for hours in history.verdicts.values()]  # each over the valid minutes of its own pollutant
+    if (instrument, "o2") in history.channels and not history.stack.channel("o2").wet:
+        known.append(history.value(instrument, "o2", "mean"))
+    return first_known(known) if known else None
+
+
+def first_known(each: Sequence[Values]) -> Values:
+    """By the hour, of several the first that is known."""
+    first, *others = each
+    for other in others:
+        first = np.where(np.isnan(first), other, first)
+    return first

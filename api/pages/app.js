@@ -25,7 +25,7 @@ const RANK = { critical: 0, major: 1, warning: 2, info: 3 };
 const at = (id) => document.getElementById(id);
 const isOpen = (alert) => alert.state === "firing" || alert.state === "acknowledged";
 
-const known = { alerts: new Map(), groups: new Map(), open: 0, cases: [], drafts: [], queue: [], sites: [], status: new Map(), reported: new Map(), books: [], missing: new Map(), health: null };
+const known = { alerts: new Map(), groups: new Map(), open: 0, cases: [], drafts: [], queue: [], asked: null, sites: [], status: new Map(), reported: new Map(), books: [], missing: new Map(), health: null };
 let line = "connecting";
 let refused = false;
 let away = false;
@@ -183,9 +183,12 @@ async function settle(ids, action, reason) {
 
 async function loadMarks() {
   if (!token()) return;
-  const [drafts, queue] = await Promise.all([ask(`/v1/marks/drafts?limit=${MOST}`), ask("/v1/marks/queue")]);
+  const [drafts, queue] = await Promise.all([ask(`/v1/marks/drafts?limit=${MOST}`), ask("/v1/marks/queue?effects=false")]);
   known.drafts = drafts.items;
-  known.queue = queue.items;
+  // What accepting would change is judged anew from the rows: asked for when the marks are others, and once an hour.
+  const asked = `${Math.floor(Date.now() / 3600000)} ${queue.items.flatMap((group) => group.marks.map((mark) => mark.id))}`;
+  if (asked !== known.asked) known.queue = queue.items.length ? (await ask("/v1/marks/queue")).items : [];
+  known.asked = asked;
   draw("marks");
 }
 
@@ -225,9 +228,10 @@ async function loadCases() {
 
 async function loadSites() {
   const page = await ask("/v1/sites?limit=100");
-  for (const site of page.items) known.status.set(site.code, await statusOf(site));
   known.sites = page.items.sort((a, b) => TROUBLE.indexOf(a.state) - TROUBLE.indexOf(b.state));
-  draw("sites", "alerts", "cases", "marks", "books");
+  draw("sites", "alerts", "cases", "marks", "books"); // names, clocks and what is simulated wait for no month
+  for (const site of known.sites) known.status.set(site.code, await statusOf(site));
+  draw("sites");
 }
 
 /** The operator's view of a site; of the public's, the stacks alone. */
@@ -369,6 +373,7 @@ function signOut(because = false) {
   known.cases = [];
   known.drafts = [];
   known.queue = [];
+  known.asked = null;
   known.books = [];
   known.missing.clear();
   known.status.clear();

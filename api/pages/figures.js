@@ -6,6 +6,13 @@ const SAID = new Set(["words", "lead"]); // shown by themselves
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/;
 const UNITS = { h: "hours", "hours above the limit": "hours" };
 
+/** *alert* with the numbers of the hour that gave it its severity, where that is not the one that made it fire. */
+export function weighed(alert) {
+  const { graver, severity_since: since } = alert.evidence ?? {};
+  return graver && since?.at(-1)?.[0] === graver.hour
+    ? { ...alert, observed: graver.observed, limit: graver.limit, evidence: graver.evidence } : alert;
+}
+
 /** What was seen, and the limit where there is one, in the unit of the rule. */
 export function figures(alert) {
   const { unit, observed, limit } = alert;
@@ -19,7 +26,7 @@ export function figures(alert) {
 
 /** One line of them: "NOₓ 76.4 limit 50 mg/m³". */
 export function figureLine(alert) {
-  const [seen, limit] = figures(alert);
+  const [seen, limit] = figures(weighed(alert));
   return [`${gas(alert.pollutant)} ${seen}`.trim(), limit === null ? null : h("span.soft", {}, ` ${word("of_limit")} ${limit}`)];
 }
 
@@ -33,7 +40,7 @@ function shown(value, zone) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "boolean") return word(value ? "yes" : "no");
   if (Array.isArray(value)) return value.map((one) => shown(one, zone)).join(value.some(Array.isArray) ? "; " : ", ") || "–";
-  if (typeof value === "object") return Object.entries(value).map(([key, one]) => `${named("ev", key)} ${shown(one, zone)}`).join(", ") || "–";
+  if (typeof value === "object") return Object.entries(value).filter(([key]) => !SAID.has(key)).map(([key, one]) => `${named("ev", key)} ${shown(one, zone)}`).join(", ") || "–";
   if (typeof value === "string") return TIME.test(value) ? moment(value, zone) : word(value) === value.replaceAll("_", " ") ? value : word(value);
   return String(value);
 }

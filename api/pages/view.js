@@ -1,7 +1,7 @@
 // From answers to elements: alerts, cases, sites with their months, books, health.
 import { edgesPill, edgesView } from "./edges.js";
 import { folded, gas, h, pill } from "./elements.js";
-import { figureLine, pairs } from "./figures.js";
+import { figureLine, pairs, weighed } from "./figures.js";
 import { isQuiet } from "./grouped.js";
 import { reportedView } from "./reported.js";
 import { about, isLead, title } from "./rules.js";
@@ -40,7 +40,7 @@ export function alertCard(alert, site, acknowledge) {
   const zone = site?.timezone;
   const monthly = alert.rule === "month_below_share";
   const period = monthly ? time(alert.period_start, zone).slice(0, 7) : moment(alert.period_start, zone);
-  const words = alert.evidence?.words?.[current()];
+  const words = weighed(alert).evidence?.words?.[current()];
   const over = alert.state === "resolved" || alert.state === "withdrawn";
   const quiet = isQuiet(alert) && !over;
   return h(`article.card.alert.${alert.severity}.${alert.state}${quiet ? ".quiet" : ""}`, {},

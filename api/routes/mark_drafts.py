@@ -75,14 +75,12 @@ async def file_drafts(
 
     To file one otherwise, send the mark itself and name the draft in it.
     """
-    access.signed_in()
+    principal = access.signed_in()
     async with transaction(here.pool) as conn:
-        found = await _find(conn, access, body.ids)
-        principal = access.having(*FILE_MARK)
 
         async def act() -> dict[str, Any]:
-            ids = []
-            for new, timezone in _new_marks(_open(found, "file"), body):
+            found, ids = await _open(conn, access, body.ids, "file"), []
+            for new, timezone in _new_marks(found, body):
                 ids.append(await marks.file_mark(conn, new, timezone=timezone, by=principal.name))
                 await audit(conn, principal, action="mark_filed", on=f"mark {ids[-1]}")
             return {"items": await marks.some_marks(conn, access.scope, ids)}
@@ -93,13 +91,11 @@ async def file_drafts(
 @router.post("/dismiss", response_model=DismissedDrafts)
 async def dismiss_drafts(here: Here, access: Asking, request: Request, body: Chosen, key: IdempotencyKey = None) -> Any:
     """Say why drafts are not filed, all or none. They are kept, with the reason."""
-    access.signed_in()
+    principal = access.signed_in()
     async with transaction(here.pool) as conn:
-        found = await _find(conn, access, body.ids)
-        principal = access.having(*FILE_MARK)
 
         async def act() -> dict[str, Any]:
-            _open(found, "dismiss")
+            await _open(conn, access, body.ids, "dismiss")
             await mark_drafts.dismiss(conn, body.ids, by=principal.name, reason=body.reason)
             for draft in sorted(set(body.ids)):
                 await audit(conn, principal, action="mark_draft_dismissed", on=draft)
@@ -109,15 +105,13 @@ async def dismiss_drafts(here: Here, access: Asking, request: Request, body: Cho
         return await once(conn, principal, key, request, body, act)
 
 
-async def _find(conn: Connection, access: Access, ids: Sequence[str]) -> list[dict[str, Any]]:
+async def _open(conn: Connection, access: Access, ids: Sequence[str], action: str) -> list[dict[str, Any]]:
+    """The drafts, locked: 404 for what is not in scope, then 403 without the role, then 409 for what is not open."""
     found = await mark_drafts.some_drafts(conn, access.scope, ids, lock=True)
     missing = set(ids) - {draft["id"] for draft in found}
     if missing:
         raise NotFound(f"there is no draft {', '.join(sorted(missing))}")
-    return found
-
-
-def _open(found: Sequence[dict[str, Any]], action: str) -> Sequence[dict[str, Any]]:
+    access.having(*FILE_MARK)
     for draft in found:
         if draft["status"] != "open":
             raise IllegalTransition(f"draft {draft['id']}", draft["status"], action)

@@ -17,8 +17,8 @@ from api.inputs import Name, Word
 from api.receiver_inputs import check_routes, check_secret, documents_of, moved, seal_of
 from api.routes.receivers import MANAGE
 from api.schemas.receivers import Queued, ReasonBody, Receiver, ReceiverWithSecret, RoutesBody, SecretBody, TargetBody
-from plant.errors import NotFound, RoleMissing
-from store import outgoing, receivers
+from plant.errors import RoleMissing
+from store import receivers
 from store.pool import Connection, transaction
 from store.principals import Principal, audit
 from store.receivers import ReceiverRow
@@ -33,9 +33,7 @@ async def resend_message(
     """Send a message once more, under the id it had."""
 
     async def act(conn: Connection, principal: Principal, row: ReceiverRow) -> dict[str, Any]:
-        if not await outgoing.owe_again(conn, row.receiver_id, message):
-            raise NotFound(f"there is no message {message!r} to the receiver {receiver!r}")
-        await receivers.retry_now(conn, row.receiver_id)
+        await acts.resend(conn, row, message)
         return {"id": message}
 
     return await _do(here, access, request, receiver, key, None, "message_resent", act)

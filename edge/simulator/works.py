@@ -110,7 +110,11 @@ class Works:
 
     def only(self, codes: Sequence[str]) -> Works:
         """The same works with these of its stacks, and those whose values they show: their rows are the same."""
-        kept = {*codes, *(fault.source for fault in self.faults if fault.stack in codes)}
+        kept: set[str] = set()
+        more = set(codes)
+        while more:
+            kept |= more
+            more = {fault.source for fault in self.faults if fault.stack in kept} - kept
         return replace(self, stacks=tuple(plan for plan in self.stacks if plan.stack.code in kept))
 
     def blocks(

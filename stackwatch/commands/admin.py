@@ -8,7 +8,7 @@ import pwd
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,8 @@ def _time(text: str) -> datetime:
         at = None
     if at is None or at.tzinfo is None:
         raise BadDocument("arguments", [Fault("--expires", f"must be a time such as 2027-01-01T00:00Z, got {text!r}")])
+    if at <= datetime.now(UTC):
+        raise BadDocument("arguments", [Fault("--expires", f"{text} is past: nobody could use the token")])
     return at
 
 

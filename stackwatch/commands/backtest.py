@@ -6,10 +6,11 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,10 +25,11 @@ from alerts.backtest.recorded import Folder, open_folder
 from alerts.backtest.report import by_rule, difference_document, month_document, text, write_parquet
 from alerts.backtest.results import JudgedAlert, Result
 from alerts.backtest.running import Asked, OnRows, Source, judge_history
-from alerts.backtest.stored import open_stored
+from alerts.backtest.stored import StoredSource, open_stored
 from alerts.backtest.variants import Variant, variant_of
 from plant.errors import BadDocument, Fault
-from plant.packs import Pack, outlets_by_pack, pack, parse_pack
+from plant.months import MonthVerdict
+from plant.packs import Pack, all_packs, outlets_by_pack, parse_pack
 from plant.periods import micros, month_of
 from plant.register import Register, Site, parse_register
 from stackwatch import running
@@ -36,6 +38,7 @@ from store.pool import open_pool
 
 LISTED: Final = 20  #: alerts and months on the screen; --json and --out have all
 REGISTER: Final = "register.toml"
+EXAMPLE: Final = "2026-03-01T00:00:00+08:00"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +69,15 @@ class Judged:
     what: str  #: what *before* is
 
 
-async def backtest(options: Options, database_url: str | None, data: Path | None) -> None:
+def backtest(options: Options, database_url: str | None, data: Path | None) -> None:
+    """Not a coroutine: judging gives no loop a turn, and whoever waits for it may want to interrupt it."""
     asked = _asked(options)
     variant = _variant(options)
     began = time.monotonic()
     if options.folder is not None:
         judged = _of_folder(options, asked, variant)
     else:
-        judged = await _of_database(options, asked, variant, database_url, data)
+        judged = _of_database(options, asked, variant, database_url, data)
     seconds = time.monotonic() - began
     found = None
     if judged.before is not None:
@@ -96,15 +100,18 @@ def _asked(options: Options) -> Asked:
         try:
             at = datetime.fromisoformat(value)
         except ValueError:
-            faults.append(Fault(name, f"{value!r} is no time: write 2026-03-01T00:00:00+08:00"))
+            faults.append(Fault(name, f"{value!r} is no time: write {EXAMPLE}"))
             return None
-        return micros(at if at.tzinfo else at.replace(tzinfo=UTC))
+        if at.tzinfo is None:
+            faults.append(Fault(name, f"{value!r} is another instant in each time zone: write {EXAMPLE}"))
+            return None
+        return micros(at)
 
     first, end = instant("--from", options.start), instant("--to", options.end)
     now = instant("--as-of", options.as_of)
     if first is not None and end is not None and first >= end:
         faults.append(Fault("--to", "must be after --from"))
-    if options.folder is None and (first is None or end is None):
+    if options.folder is None and (options.start is None or options.end is None):
         faults.append(Fault("--from, --to", "are needed for history of the database"))
     if faults:
         raise BadDocument("arguments", faults)
@@ -112,7 +119,12 @@ def _asked(options: Options) -> Asked:
 
 
 def _variant(options: Options) -> Variant:
-    packs: list[Pack] = [pack(name) for name in options.packs]
+    known = all_packs()
+    unknown = [name for name in options.packs if name not in known]
+    if unknown:
+        says = f"there is no rule pack {unknown[0]!r}; there are {', '.join(known)}"
+        raise BadDocument("arguments", [Fault("--pack", says)])
+    packs: list[Pack] = [known[name] for name in options.packs]
     if options.draft is not None:
         try:
             packs.append(parse_pack(options.draft.read_text(encoding="utf-8"), str(options.draft)))
@@ -157,20 +169,23 @@ def _only(folder: Folder, sites: Sequence[str]) -> Folder:
     return folder.only(sites) if sites else folder
 
 
-async def _of_database(
+def _of_database(
     options: Options, asked: Asked, variant: Variant, database_url: str | None, data: Path | None
 ) -> Judged:
     settings = reach(database_url=database_url, data=data)
-    async with open_pool(settings.database_url, name="backtest") as pool:
-        source = await open_stored(pool, settings.database_url, options.sites, asked)
+    source = asyncio.run(_opened(settings.database_url, options, asked, as_it_stands=variant.is_none))
     with _bar("judging", None, shown=_shown(options)) as advance:
         if variant.is_none:
-            before, what = await asyncio.to_thread(source.standing), "as it stands"
+            before, what = source.standing(), "as it stands"
         else:
-            before, what = await asyncio.to_thread(_judge, source, options, advance), "as registered"
-        tried = replace(source, asked=asked.under(variant))
-        after = await asyncio.to_thread(_judge, tried, options, advance)
+            before, what = _judge(source, options, advance), "as registered"
+        after = _judge(replace(source, asked=asked.under(variant)), options, advance)
     return Judged(sites=dict(source.sites), before=before, after=after, what=what)
+
+
+async def _opened(database_url: str, options: Options, asked: Asked, *, as_it_stands: bool) -> StoredSource:
+    async with open_pool(database_url, name="backtest") as pool:
+        return await open_stored(pool, database_url, options.sites, asked, as_it_stands=as_it_stands)
 
 
 def _months(result: Result, sites: dict[str, Site]) -> list[dict[str, Any]]:
@@ -206,8 +221,10 @@ def _tell(judged: Judged, months: list[dict[str, Any]], found: Difference | None
     console = Console(highlight=False)
     hours = sum(item.start.size for item in judged.after.hours.values())
     print(f"{judged.after.rows} rows, {hours} hours of {len(judged.after.hours)} series in {seconds:.1f} s")
-    verdicts = {verdict: sum(month["verdict"] == verdict for month in months) for verdict in ("clear", "breached")}
-    print(f"{len(months)} months: {verdicts['clear']} clear, {verdicts['breached']} breached")
+    if not judged.after.rows:
+        print("there were no rows to judge: of no registered stack, or not in that time")
+    verdicts = Counter(month["verdict"] for month in months)
+    print(f"months: {', '.join(f'{verdicts[verdict]} {verdict}' for verdict in MonthVerdict)}")
     if found is None:
         counts = by_rule(judged.after.alerts.values())
         _table(console, "rule", "alerts", [(rule, str(n)) for rule, n in counts.items()] or [("none", "0")])

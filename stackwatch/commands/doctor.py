@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,11 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from api.routes.health import COMPONENTS, judge, nobody_takes, said_of_judging, said_of_receivers, shares_of
-from plant.broker import BrokerAddress, broker_address
-from plant.errors import PlantError
+from plant.broker import BrokerAddress, broker_of
+from plant.errors import PlantError, Refused, Unavailable
 from plant.packs import all_packs
 from plant.settings import Settings
 from plant.shares import Share, uncovered
+from stackwatch.local.mqtt_probe import ask
 from stackwatch.reach import reach
 from stackwatch.running import FAILED
 from store import aside, receivers, shards
@@ -25,7 +25,6 @@ from store.pool import Connection, connect
 from store.queue import SHARDS
 from store.register import regions_of_sites
 
-ANSWER_S: Final = 5.0
 BEHIND_MIN: Final = 30  #: a full load's hour that ended takes some of this; see docs/operations.md
 
 # Not what only a new version of a pack or of the program asks for, nor what is set aside, which is said by itself.
@@ -45,8 +44,10 @@ class Said:
 
 
 async def doctor(database_url: str | None, mqtt_url: str | None, data: Path | None, *, as_json: bool) -> None:
-    settings = reach(database_url=database_url, mqtt_url=mqtt_url, data=data, needs=())
-    found = [said async for said in _look(settings)]
+    settings = reach(
+        database_url=database_url, mqtt_url=mqtt_url, data=data, needs=(), wants=("database_url", "mqtt_url")
+    )
+    found = [said async for said in look(settings)]
     if as_json:
         print(json.dumps([{"ok": said.ok, "sentence": said.sentence} for said in found]))
     else:
@@ -56,7 +57,7 @@ async def doctor(database_url: str | None, mqtt_url: str | None, data: Path | No
         raise SystemExit(FAILED)
 
 
-async def _look(settings: Settings) -> AsyncIterator[Said]:
+async def look(settings: Settings) -> AsyncIterator[Said]:
     yield Said(True, f"Python {sys.version.split()[0]}")
     try:
         yield Said(True, f"{len(all_packs())} rule packs are in order")
@@ -65,7 +66,7 @@ async def _look(settings: Settings) -> AsyncIterator[Said]:
     if not settings.mqtt_url:
         yield Said(False, "no broker is known: set STACKWATCH_MQTT_URL, or give --data of a running `stackwatch up`")
     else:
-        for node in broker_address(settings.mqtt_url).nodes:
+        for node in broker_of(settings).nodes:
             yield await _broker(node)
     if not settings.database_url:
         yield Said(
@@ -81,14 +82,17 @@ async def _look(settings: Settings) -> AsyncIterator[Said]:
 
 
 async def _broker(address: BrokerAddress) -> Said:
-    place = f"{address.host}:{address.port}"
+    """Whether a node answers as MQTT, and lets us in if we can say who we are."""
+    place = f"the broker at {address.host}:{address.port}"
     try:
-        async with asyncio.timeout(ANSWER_S):
-            _, writer = await asyncio.open_connection(address.host, address.port)
-    except (OSError, TimeoutError) as error:
-        return Said(False, f"the broker at {place} does not answer: {str(error) or 'no answer in time'}")
-    writer.close()
-    return Said(True, f"the broker at {place} listens")
+        await ask(address)
+    except Unavailable as error:
+        return Said(False, f"{place} does not answer: {error}")
+    except Refused as error:
+        if address.username is None and address.cert_file is None:
+            return Said(True, f"{place} answers; it lets nobody in who does not say who they are ({error})")
+        return Said(False, f"{place} does not let us in: {error}")
+    return Said(True, f"{place} answers")
 
 
 async def _database(conn: Connection) -> AsyncIterator[Said]:
@@ -110,7 +114,7 @@ async def _system(conn: Connection) -> AsyncIterator[Said]:
     row = await (await conn.execute("SELECT (SELECT count(*) FROM site), (SELECT count(*) FROM stack)")).fetchone()
     assert row is not None
     if row[0]:
-        yield Said(True, f"{row[0]} sites with {row[1]} stacks are registered")
+        yield Said(True, f"registered sites: {row[0]}, with stacks: {row[1]}")
     else:
         yield Said(False, "no site is registered: run `stackwatch register FILE`")
     seen = await beats(conn)

@@ -106,9 +106,11 @@ async def simulate(scenario: str, options: Options, *, mqtt_url: str | None, dat
 
 def _play(scenario: Scenario, options: Options, *, now: datetime) -> Play:
     begin = scenario.begin(now) if options.start is None else parse_time(options.start)
+    if options.to is not None and options.duration is not None:
+        raise BadDocument("arguments", [Fault("duration", "says the end in another way than --to: give one of them")])
     until = None if options.to is None else parse_time(options.to, "to")
     if until is None and options.duration is not None:
-        until = begin + timedelta(milliseconds=parse_step(options.duration))
+        until = begin + timedelta(milliseconds=parse_step(options.duration, "duration"))
     elif until is None and scenario.days is not None:
         until = begin + timedelta(days=scenario.days)
     if until is not None and until <= begin:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ def verify(file: Path, *, key: str | None, as_json: bool) -> int:
     Raises
     ------
     BadDocument
-        If *file* cannot be read, or is no JSON.
+        If *file* cannot be read, or is no JSON of one meaning.
     """
     content = _read(file)
     checks = check_file(_parsed(content, file), public_key=key)
@@ -41,25 +43,46 @@ def _read(file: Path) -> bytes:
 
 def _parsed(content: bytes, file: Path) -> Any:
     try:
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=_object, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadDocument(str(file), [Fault("", f"is no JSON: {error}")]) from error
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that stands twice one reader takes the first, the next one the last; what is sealed is one of them."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is no number")
 
 
 def _say(file: Path, digest: str, checks: list[Check], *, holds: bool) -> None:
     redone = [check for check in checks if check.holds]
     faults = [check for check in checks if check.holds is False]
     for check in redone:
-        print(f"ok       {check}")
+        print(f"ok       {_visible(str(check))}")
     for check in checks:
         if check.holds is None:
-            print(f"open     {check}")
+            print(f"open     {_visible(str(check))}")
     for check in faults:
-        print(f"WRONG    {check}")
+        print(f"WRONG    {_visible(str(check))}")
     print(f"sha256 of the file: {digest}")
     left = sum(check.holds is None for check in checks)
-    counted = f"redone and right: {len(redone)}, wrong: {len(faults)}, left open: {left}"
-    print(f"{file.name} {'holds' if holds else 'DOES NOT HOLD'}; {counted}.")
+    said = "DOES NOT HOLD" if not holds else "holds as far as it was redone" if left else "holds"
+    print(f"{file.name} {said}; redone and right: {len(redone)}, wrong: {len(faults)}, left open: {left}.")
+
+
+def _visible(text: str) -> str:
+    """*text* of a file by who knows whom: nothing in it moves the cursor, hides a line or is half a character."""
+    return "".join(
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else ascii(char)[1:-1] for char in text
+    )
 
 
 def _document(file: Path, digest: str, checks: list[Check], *, holds: bool) -> dict[str, Any]:
@@ -67,5 +90,7 @@ def _document(file: Path, digest: str, checks: list[Check], *, holds: bool) -> d
         "file": str(file),
         "sha256": digest,
         "holds": holds,
-        "checks": [{"what": check.what, "holds": check.holds, "said": check.said} for check in checks],
+        "checks": [
+            {"what": _visible(check.what), "holds": check.holds, "said": _visible(check.said)} for check in checks
+        ],
     }

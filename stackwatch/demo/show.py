@@ -7,15 +7,16 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from alerts.rules import hour_above_limit
 from edge.replay import ReplayProgress
@@ -197,13 +198,23 @@ def _sentence(summary: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value}" for name, value in summary.items())
 
 
+class _Bars(Progress):
+    """Bars, and below them a line of counts: as a column it would leave a narrow terminal no room for the numbers."""
+
+    counts = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        yield Text(self.counts)
+
+
 class Screen:
-    """What a person sees: lines that stay, and below them two bars and the counts."""
+    """What a person sees: lines that stay, and below them the bars and the counts."""
 
     def __init__(self, console: Console, *, moving: bool) -> None:
         self.told_alert = self.told_case = False
         self._console = console
-        self._bars = Progress(
+        self._bars = _Bars(
             TextColumn("{task.description:<28}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -227,8 +238,8 @@ class Screen:
         self._replay = self._bar(self._replay, "gas turbine year, replayed", progress.total, progress.rows, "hours")
 
     def counts(self, found: Totals) -> None:
-        unit = f"hours judged, {found.rows} rows, {found.alerts} alerts, {found.cases} cases, {found.orders} orders"
-        self._counts = self._bar(self._counts, "committed", found.hours + found.to_judge, found.hours, unit)
+        self._bars.counts = f"{found.rows} rows, {found.alerts} alerts, {found.cases} cases, {found.orders} orders"
+        self._counts = self._bar(self._counts, "committed", found.hours + found.to_judge, found.hours, "hours judged")
 
     def _bar(self, task: TaskID | None, name: str, total: int | None, done: int, unit: str) -> TaskID | None:
         if not self._moving:

@@ -27,10 +27,19 @@ CREATE TABLE life (  -- at the end of a local day that was judged to its end
     PRIMARY KEY (stack_id, day)
 );
 
+CREATE TABLE year_mass (  -- what a stack put out since its local year began, as far as it was summed and still holds
+    stack_id integer NOT NULL,
+    pollutant text NOT NULL,
+    averaging text NOT NULL,
+    until timestamptz NOT NULL,     -- the start of the first hour that is not in it
+    grams bigint NOT NULL,
+    PRIMARY KEY (stack_id, pollutant, averaging)
+);
+
 ALTER TABLE rejudge DROP CONSTRAINT rejudge_reason_check;
 ALTER TABLE rejudge ADD CONSTRAINT rejudge_reason_check CHECK (reason IN (
     'rows', 'ended', 'mark', 'register', 'pack',
-    'order', 'record', 'reported', 'signal', 'sibling', 'silent', 'features'));
+    'order', 'record', 'reported', 'signal', 'conflict', 'sibling', 'silent', 'features'));
 
 -- What was judged before this table was: a month and the day before it, of each stack.
 INSERT INTO rejudge (stack_id, hour, reason)

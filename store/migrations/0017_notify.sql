@@ -56,6 +56,8 @@ ALTER TABLE outgoing ADD CONSTRAINT outgoing_kind_check CHECK (kind IN ('orders'
 ALTER TABLE outgoing ADD COLUMN gave_up_at timestamptz;     -- kept, and not tried any more
 DROP INDEX outgoing_due;
 CREATE INDEX outgoing_due ON outgoing (due_at) WHERE sent_at IS NULL AND gave_up_at IS NULL;
+-- What a receiver is still owed and what it never took: few of the many that it was sent.
+CREATE INDEX outgoing_unsent ON outgoing (address) WHERE kind <> 'orders' AND sent_at IS NULL;
 CREATE INDEX outgoing_age ON outgoing (created_at) WHERE kind <> 'orders';
 -- Of messages to receivers the address is the receiver's number.
 CREATE INDEX outgoing_of_receiver ON outgoing (address, created_at DESC, outgoing_id DESC) WHERE kind <> 'orders';

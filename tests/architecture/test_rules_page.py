@@ -12,7 +12,7 @@ import pytest
 from alerts.rules import catalogue
 from alerts.rules.catalogue import Group, Kind, about
 from alerts.rules.explained import BASELINE, false_per_stack_month
-from benchmarks.rules import JUDGED
+from benchmarks.rules import JUDGED, NOT_SHOWN
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
@@ -32,7 +32,14 @@ def test_each_rule_stands_under_its_group_with_its_measured_rate(group: Group) -
     rows = _rows(group.value.capitalize())
     assert set(rows) == {name for name in catalogue.names() if about(name).group is group}
     for name, cells in rows.items():
-        assert cells[-1] == (f"{rates[name]:g}" if name in JUDGED else "no history"), name
+        rate = f"{rates[name]:g}" if name in rates else "not measured"
+        assert cells[-1] == (rate if name in JUDGED else "no history"), name
+
+
+def test_each_lead_that_has_a_history_publishes_how_often_it_is_false() -> None:
+    rates = false_per_stack_month()
+    assert {name for name in JUDGED if about(name).lead} <= set(rates)
+    assert set(JUDGED) - set(rates) == NOT_SHOWN
 
 
 @pytest.mark.parametrize("name", catalogue.names())

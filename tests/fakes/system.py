@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -83,10 +84,12 @@ class System:
             return conn.execute(statement.encode()).fetchall()
 
     def stop(self) -> None:
+        """End what runs, and delete the database, which for root lies outside of the test's folder. Logs stay."""
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.terminate()
                 process.wait(60)
+        shutil.rmtree((self.data / "postgres").resolve(), ignore_errors=True)
 
     def _is_healthy(self) -> bool:
         assert self.up is not None

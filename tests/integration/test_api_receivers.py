@@ -277,6 +277,8 @@ async def test_a_disabled_receiver_takes_no_test_until_it_is_enabled_and_a_retir
     disabled = (await api.post("/desk/disable", admin, {"reason": "the desk moved"})).json()
     assert (disabled["state"], disabled["disabled_why"], disabled["gave_up"]) == ("disabled", "the desk moved", 1)
     assert (await api.post("/desk/test", admin)).status_code == 409
+    (message,) = (await api.get("/desk/messages", admin)).json()["items"]
+    assert (await api.post(f"/desk/messages/{message['id']}/resend", admin)).status_code == 409
     assert (await api.post("/desk/enable", admin)).json()["state"] == "well"
     assert (await api.post("/desk/retire", admin, {"reason": "no more"})).status_code == 200
     assert (await api.get("/desk", admin)).status_code == 404

@@ -145,6 +145,19 @@ async def test_a_plant_silences_its_own_data_for_itself_and_nothing_that_it_is_j
     assert not_theirs.status_code == 403
 
 
+async def test_an_operator_of_many_sites_silences_no_region(api: Api) -> None:
+    operator = await api.rows.token("operator")
+    answer = await api.silence(operator, site=None, region="hebei", rules=["data_missing"])
+    assert answer.status_code == 422
+    assert "not a region" in answer.json()["detail"]
+
+
+async def test_an_operator_who_also_audits_silences_no_more_than_an_operator(api: Api) -> None:
+    both = await api.rows.token("operator", "auditor", sites=["works"])
+    assert (await api.silence(both, rules=["hour_above_limit"])).status_code == 422
+    assert (await api.silence(both, rules=["data_missing"])).json()["audience"] == "plant"
+
+
 async def test_a_plant_does_not_see_what_the_agency_leaves_unheard(api: Api) -> None:
     operator, watch = await api.rows.token("operator", sites=["works"]), await api.rows.token("watch")
     made = (await api.silence(watch)).json()

@@ -77,6 +77,10 @@ def test_what_is_misused_is_said_and_ends_with_two(database_url: str) -> None:
         ("replay", "/nowhere.csv", "--site", "works", "--stack", "DA001", "--mqtt-url", "mqtt://127.0.0.1:1"),
         ("packs", "check", "/nowhere.toml"),
         ("migrate", "--database-url"),
+        ("migrate", "--database-url", "no address"),
+        ("up", "--http-port", "99999"),
+        ("token", "create", "--role", "watch", "--expires", "2020-01-01T00:00Z", "--database-url", database_url),
+        ("simulate", "one-stack", "--to", "2026-10-02T00:00Z", "--duration", "1d", "--out", "/nowhere"),
         ("no-such-command",),
     ):
         done = stackwatch(*args)
@@ -102,6 +106,16 @@ def test_a_database_that_is_away_is_a_failure_without_a_traceback() -> None:
     done = stackwatch("migrate", "--database-url", "postgresql://nobody@127.0.0.1:1/none")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_no_address_of_a_database_is_said_without_repeating_it() -> None:
+    for process in ("ingestor", "api"):
+        done = stackwatch(
+            process, STACKWATCH_DATABASE_URL="postgres:/me:secret@host", STACKWATCH_MQTT_URL="mqtt://127.0.0.1:1"
+        )
+        assert done.returncode == 2, done.stderr
+        assert "database's address: must look like postgresql://user:password@host:port/name" in done.stderr
+        assert "secret" not in done.stderr
 
 
 def test_migrate_on_a_current_schema_changes_nothing(database_url: str) -> None:

@@ -41,10 +41,12 @@ LATER: Final = FIRST + timedelta(days=3)
 
 
 @asynccontextmanager
-async def an_office(database_url: str, key: Path) -> AsyncIterator[tuple[Pipe, httpx.AsyncClient, Rows]]:
+async def an_office(
+    database_url: str, key: Path, register: str = REGISTER
+) -> AsyncIterator[tuple[Pipe, httpx.AsyncClient, Rows]]:
     app = create_app(Settings(database_url=database_url, order_key_file=str(key)))
     async with (
-        a_pipe(database_url, REGISTER) as pipe,
+        a_pipe(database_url, register) as pipe,
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as http,
         rows_in(database_url) as rows,
@@ -199,6 +201,27 @@ async def test_a_withdrawn_alert_is_redone_as_it_was_last_said_to_stand(database
     checks = check_file(document)
     assert wrong(checks) == []
     assert "observed" in {check.what for check in checks if check.holds}
+
+
+async def test_an_alert_of_a_running_hour_holds_while_it_runs_and_is_redone_when_it_is_over(
+    database_url: str, key: Path
+) -> None:
+    """Its numbers move with every row, and its rows are copied again when it is over."""
+    ranged = REGISTER.replace("range = [0, 25]", "range = [14, 18]")
+    async with an_office(database_url, key, ranged) as (pipe, http, people):
+        watch = await people.token("watch")
+        level, redone = 150.0, []
+        for minute in (0, 20, 40):
+            start = f"2026-11-10T08:{minute:02}:00+08:00"
+            await pipe.publish(a_frame(minutes(start, 20, so2=level - minute, o2=16.0)))
+            await pipe.tick("2026-11-10T09:03:00+08:00" if minute == 40 else f"2026-11-10T08:{minute + 19}:00+08:00")
+            ((alert_id,),) = await pipe.rows("SELECT alert_id FROM alert WHERE rule = 'irrecoverable_hour'")
+            document = (await http.get(f"/v1/alerts/{alert_id}/export", headers=watch)).json()
+            checks = check_file(document)
+            assert wrong(checks) == [], minute
+            redone.append("observed" in {check.what for check in checks if check.holds})
+    assert [event["event"] for event in document["events"]] == ["opened", "resolved"]
+    assert redone == [False, False, True]
 
 
 async def test_an_alert_about_an_edge_says_what_is_not_redone(database_url: str, key: Path) -> None:

@@ -161,6 +161,21 @@ async def test_changes_of_the_register_and_of_what_a_logger_reports(database_url
         assert changes[2].detail["from"] is None
 
 
+async def test_a_parameter_is_compared_with_what_its_unit_said_last_however_long_ago(database_url: str) -> None:
+    def parameter(hours: float, value: float | None, **about: Any) -> dict[str, Any]:
+        said = {"sampled_at": at(hours).isoformat(), "signal": "i13008-a21026", "stack": "DA001", "value": value}
+        return said | about
+
+    async with a_pipe(database_url) as pipe:
+        rows = [parameter(-24 * 40, 1.0), parameter(2, None), parameter(3, 0.8)]
+        rows += [parameter(-1, 5.0, unit="S1"), parameter(4, 5.0, unit="S1")]
+        await pipe.publish(a_frame(rows, kind="signal"))
+        changes = (await inputs(pipe)).changes
+    assert [(change.start, change.detail["from"], change.detail["to"]) for change in changes] == [
+        (micros(at(3)), 1.0, 0.8)
+    ]
+
+
 async def test_records_by_kind_and_the_first_hour(database_url: str) -> None:
     async with a_pipe(database_url) as pipe:
         async with transaction(pipe.pool) as conn:
@@ -226,3 +241,27 @@ async def test_a_late_process_value_has_the_hour_of_its_stacks_looked_at_again(d
         await pipe.publish(value(4.5), received_at=at(5.6))
         await pipe.publish(value(2.5, "i13001-a21026", stack="DA001"), received_at=at(5.6))
         assert await asked(pipe) == [("signal", at(2)), ("signal", at(4))]
+
+
+async def test_a_late_process_value_asks_for_its_hour_where_hours_begin_at_half_past(database_url: str) -> None:
+    def value(hours: float) -> bytes:
+        said = {"sampled_at": at(hours).isoformat(), "signal": "load_pct", "value": 1.0, "unit": "S1"}
+        return a_frame([said], kind="signal")
+
+    async with a_pipe(database_url, WORKS.replace("Asia/Shanghai", "Asia/Kolkata")) as pipe:
+        await pipe.publish(value(5.75), received_at=at(6.51))  # of the hour that ends at half past six
+        assert await asked(pipe) == []
+        await pipe.publish(value(5.25), received_at=at(5.55))  # of the one that ended at half past five
+        await pipe.publish(value(3.75), received_at=at(5.6))
+        assert await asked(pipe) == [("signal", at(3.5)), ("signal", at(4.5))]
+
+
+async def test_a_process_value_that_waited_for_the_database_until_its_hour_was_judged_is_late(
+    database_url: str,
+) -> None:
+    said = {"sampled_at": at(0.9).isoformat(), "signal": "load_pct", "value": 1.0, "unit": "S1"}
+    async with a_pipe(database_url) as pipe:
+        await pipe.publish(a_frame(minutes(at(0).isoformat(), 60, so2=20.0, o2=16.0)))
+        await pipe.tick(at(1.1))
+        await pipe.publish(a_frame([said], kind="signal"), received_at=at(0.91))
+        assert await asked(pipe) == [("signal", at(0))]

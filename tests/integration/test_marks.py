@@ -112,6 +112,24 @@ async def test_a_stop_is_drafted_filed_and_then_open_no_more(database_url: str) 
         assert (await desk.say("/v1/marks/queue", watch))["items"][0]["hours"] == pytest.approx(200 / 60)
 
 
+async def test_the_few_minutes_of_a_stop_before_midnight_are_open_until_they_are_filed_with_the_rest(
+    database_url: str,
+) -> None:
+    async with a_desk(database_url) as desk:
+        operator = await desk.rows.token("operator")
+        await desk.pipe.publish(a_frame(minutes("2026-11-10T23:50:00+08:00", 130, state="stopped", so2=1.0)))
+        await desk.draft("2026-11-10T23:00:00+08:00", 3)
+        drafts = (await desk.say("/v1/marks/drafts", operator))["items"]
+        assert times(drafts) == [
+            ("stopped", "2026-11-10T16:00:00Z", "2026-11-10T18:00:00Z"),
+            ("stopped", "2026-11-10T15:50:00Z", "2026-11-10T16:00:00Z"),
+        ]
+        chosen = {"ids": [draft["id"] for draft in drafts], "reason": "planned stop"}
+        filed = (await desk.say("/v1/marks/drafts/file", operator, chosen))["items"]
+        assert times(filed) == [("stopped", "2026-11-10T15:50:00Z", "2026-11-10T18:00:00Z")]
+        assert (await desk.say("/v1/marks/drafts", operator))["items"] == []
+
+
 async def test_a_draft_grows_with_its_condition_and_asks_again_for_what_is_not_filed(database_url: str) -> None:
     async with a_desk(database_url) as desk:
         operator = await desk.rows.token("operator")
@@ -155,6 +173,8 @@ async def test_what_was_dismissed_stays_so_and_what_late_rows_unmake_goes(databa
         refusal = {"ids": [faulty["id"]], "reason": "the flag was wrong"}
         await desk.say("/v1/marks/drafts/dismiss", operator, refusal)
         assert await desk.refused("/v1/marks/drafts/dismiss", operator, refusal) == 409
+        keyed, filing = operator | {"Idempotency-Key": "once"}, {"ids": [calibrated["id"]], "reason": "span gas"}
+        filed = await desk.say("/v1/marks/drafts/file", keyed, filing)
         # The fault turns out to have begun earlier, the calibration never to have been.
         earlier = minutes("2026-11-10T08:04:00+08:00", 6, flag="D", so2=1.0)
         measured = [row | {"flag": "N", "revision": 1} for row in calibration]
@@ -164,6 +184,8 @@ async def test_what_was_dismissed_stays_so_and_what_late_rows_unmake_goes(databa
         assert (await desk.say("/v1/marks/drafts", operator))["items"] == []
         kept = (await desk.say("/v1/marks/drafts?status=dismissed", operator))["items"]
         assert [(draft["id"], draft["dismissed_reason"]) for draft in kept] == [(faulty["id"], "the flag was wrong")]
+        assert await desk.refused("/v1/marks/drafts/file", operator, filing) == 404, "late rows took it away"
+        assert await desk.say("/v1/marks/drafts/file", keyed, filing) == filed, "and it was filed once, before"
 
 
 @pytest.mark.both_databases

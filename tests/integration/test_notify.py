@@ -18,15 +18,17 @@ from typing import Any, Final
 import pytest
 
 from alerts.notify import acts, delivery, router, serve
+from alerts.notify.outcomes import Failed, Outcome
 from alerts.notify.routes import Route
-from alerts.notify.targets import Mail
+from alerts.notify.sending import webhooks
+from alerts.notify.targets import Mail, Webhook
 from alerts.rules import receiver_dead
 from case_builders import everything
 from fakes.http_receiver import HttpReceiver, an_http_receiver
 from fakes.notified import AT_ONCE, Told, told_in, until
 from fakes.smtp_relay import a_relay
 from store import findings, notices, outgoing, receivers
-from store.pool import Connection, connect
+from store.pool import Connection, connect, open_pool
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +95,21 @@ async def test_the_end_is_told_to_who_was_told_of_the_beginning_and_withdrawal_t
                 await until(lambda seen=seen: len(hook.requests) > seen, event)
     assert news(hook) == [("new", "al-1"), ("over", "al-1"), ("new", "al-1"), ("withdrawn", "al-1")]
     assert len(set(hook.ids)) == 4
+
+
+async def test_what_became_lighter_ends_where_its_beginning_was_told(told: Told, conn: Connection) -> None:
+    grave = replace(AT_ONCE, name="grave", at_least="major")
+    rest = replace(AT_ONCE, name="rest", resolved=False)
+    async with an_http_receiver() as hook:
+        await told.webhook("hook", hook.url, grave, rest)
+        async with told.telling():
+            await told.happens("opened", "al-1")  # critical
+            await until(lambda: bool(hook.requests), "its beginning")
+            await conn.execute("UPDATE alert SET severity = 'warning'")
+            await told.happens("resolved", "al-1")
+            await until(lambda: router_idle(conn), "all is settled")
+            await until(lambda: nothing_owed(conn), "and sent")
+    assert news(hook) == [("new", "al-1"), ("over", "al-1")]
 
 
 async def test_what_is_suppressed_or_not_routed_is_not_told(told: Told) -> None:
@@ -401,3 +418,48 @@ async def test_who_disables_a_dead_receiver_knows_about_it_and_its_alert_is_over
     assert await everything(conn, "SELECT state FROM alert WHERE rule = 'receiver_dead'") == [("resolved",)]
     row = (await told.states())["hook"]
     assert (row["state"], row["waiting"], row["gave_up"]) == ("disabled", 0, 1)
+
+
+async def test_a_mistake_of_ours_with_one_receiver_ends_neither_the_process_nor_the_others(
+    told: Told, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = webhooks.post
+
+    async def breaks(http: Any, target: Webhook, *more: Any, **named: Any) -> Outcome:
+        if target.url.endswith("/odd"):
+            raise RuntimeError("T0KEN")
+        return await post(http, target, *more, **named)
+
+    monkeypatch.setattr(webhooks, "post", breaks)
+    async with an_http_receiver() as hook:
+        await told.webhook("odd", hook.url + "/odd")
+        await told.webhook("well", hook.url)
+        async with told.telling():
+            await told.happens("opened", "al-1")
+            await until(lambda: state_is(told, "odd", "failing"), "one cannot be told")
+            await until(lambda: bool(hook.requests), "the other is told")
+    assert (await told.states())["odd"]["last_error"] == "a mistake of ours: RuntimeError"
+
+
+@pytest.mark.parametrize("act", [acts.disable, acts.retire])
+@pytest.mark.parametrize("outcome", [Failed(reason="answered 410 Gone", gone=True), None], ids=["gone", "taken"])
+async def test_who_is_taken_out_of_service_while_it_is_asked_is_not_called_dead_afterwards(
+    told: Told, conn: Connection, act: Any, outcome: Outcome
+) -> None:
+    """That alert would stay open for ever: no message that is taken could end it."""
+
+    async def meanwhile(*_: Any) -> Outcome:
+        async with conn.transaction():
+            await act(conn, await receivers.lock_receiver(conn, "hook"), "we know")
+        return outcome
+
+    receiver_id = await told.webhook("hook", "http://127.0.0.1:9/hook")
+    async with conn.transaction():
+        await acts.try_out(conn, await receivers.lock_receiver(conn, "hook"), "msg_test_1")
+    async with open_pool(told.settings.database_url, name="test") as pool, asyncio.TaskGroup() as tasks:
+        deliverer = delivery.Deliverer(pool=pool, send=meanwhile, seal=told.seal, name="test")
+        assert await deliverer.start_some(tasks) == 1
+    assert await everything(conn, "SELECT state FROM alert WHERE rule = 'receiver_dead'") == []
+    assert await told.one("SELECT dead_alert FROM receiver WHERE receiver_id = %s", receiver_id) is None
+    taken = await everything(conn, "SELECT sent_at IS NOT NULL, gave_up_at IS NOT NULL FROM outgoing")
+    assert taken == [(outcome is None, outcome is not None)], "what was taken was not given up"

@@ -9,8 +9,11 @@ from typing import Any, Final
 
 import pytest
 
+from alerts.judge import Subject, glance, judge_stack
 from builders import REGION, WORKS, Pipe, a_frame, a_pipe, minutes
+from plant.periods import HOUR, micros
 from store.pool import transaction
+from store.register import site_by_code
 
 pytestmark = pytest.mark.anyio
 MORNING: Final = datetime(2026, 11, 10, 0, tzinfo=UTC)  # eight o'clock in Shanghai
@@ -146,6 +149,54 @@ async def test_two_stacks_that_show_the_same_both_get_an_alert_and_both_lose_it(
     assert waiting == [(0,)]
 
 
+async def test_a_stack_that_no_longer_shows_what_another_did_has_that_one_looked_at_too(database_url: str) -> None:
+    """Though its own alert only follows quietly, and by then the local day is another."""
+
+    async def show(pipe: Pipe, hour: int, stack: str, seed: int, **others: Any) -> None:
+        rng = random.Random(seed)
+        rows = [row | {"so2": round(rng.gauss(20, 2), 1), "o2": 16.0} for row in minutes(at(hour).isoformat(), 60)]
+        await pipe.publish(a_frame([row | {"stack": stack} | others for row in rows]), received_at=at(hour + 2))
+
+    async with a_pipe(database_url, TWO_STACKS) as pipe:
+        for hour in range(14, 24):  # midnight in Shanghai is at 16
+            await show(pipe, hour, "DA001", hour)
+            await show(pipe, hour, "DA002", hour if hour < 16 else 100 + hour)
+            await pipe.tick(at(hour + 1.1))
+            if hour == 17:
+                await show(pipe, 15, "DA002", 200, revision=1)
+        found = await pipe.rows(
+            "SELECT period_start, period_end, ended_at FROM alert WHERE rule = 'sibling_identity' ORDER BY stack_id"
+        )
+    assert found == [(at(14), at(15), at(15))] * 2
+
+
+async def test_two_stacks_that_were_judged_at_once_see_each_other_an_hour_later_over_midnight_too(
+    database_url: str,
+) -> None:
+    async with a_pipe(database_url, TWO_STACKS) as pipe:
+        for hour in (14, 15, 16):  # midnight in Shanghai is at 16
+            for number, stack in enumerate(("DA001", "DA002")):
+                rng = random.Random(15 if hour == 15 else 100 * number + hour)
+                rows = [row | {"so2": round(rng.gauss(20, 2), 1)} for row in minutes(at(hour).isoformat(), 60, o2=16.0)]
+                await pipe.publish(a_frame([row | {"stack": stack} for row in rows]), received_at=at(hour + 2))
+            if hour == 15:
+                await judged_at_once(pipe, at(hour))
+                assert await pipe.rows(ALERTS, "sibling_identity") == []
+            else:
+                await pipe.tick(at(hour + 1.1))
+        assert await pipe.rows(ALERTS, "sibling_identity") == [("firing", at(15), None)] * 2
+
+
+async def judged_at_once(pipe: Pipe, hour: datetime) -> None:
+    """Both stacks of the works, in two transactions of which neither sees the other."""
+    async with transaction(pipe.pool) as one, transaction(pipe.pool) as other:
+        works = await site_by_code(one, "works")
+        assert works is not None
+        for conn, stack in zip((one, other), works.site.stacks, strict=True):
+            subject = Subject(site_id=works.site_id, stack_id=works.stack_ids[stack.code], site=works.site, stack=stack)
+            await judge_stack(conn, subject, [micros(hour)], now=micros(hour + timedelta(hours=1.1)))
+
+
 async def test_an_irrecoverable_hour_opens_while_it_runs_and_ends_with_it(database_url: str) -> None:
     async with a_pipe(database_url, RANGES) as pipe:
         await publish(pipe, 0, n=50, so2=150.0)
@@ -208,3 +259,89 @@ async def test_an_hour_in_a_zone_that_is_off_by_half_an_hour_is_looked_back_on(
         alerts = await pipe.rows(ALERTS, "negative")
     assert [start for (start,) in found] == [at(0.5), at(1.5), at(2.5)]
     assert [state for state, *_ in alerts] == ["firing"]
+
+
+async def test_an_hour_into_which_only_the_last_row_of_a_late_block_reaches_was_read(database_url: str) -> None:
+    """That row asks for the hour behind its own, of which there is no row: it is missed as in the order of time."""
+    async with a_pipe(database_url) as pipe:
+        await publish(pipe, 0)
+        await publish(pipe, 40)
+        await pipe.tick(at(41.1))
+        await publish(pipe, 1 + 17 / 3600)  # each minute at 17 s
+        await pipe.tick(at(41.2))
+        found = await pipe.rows(ALERTS, "data_missing")
+    assert [(start, ended) for state, start, ended in found if state != "withdrawn"] == [(at(2), at(40))]
+
+
+SETTLING: Final = WORKS.replace("interval_s = 60", "interval_s = 60\n  settle_s = 1800")
+
+
+async def test_a_calibration_that_comes_late_takes_its_gas_out_of_the_next_hour_too(
+    postgres_url_factory: Callable[[], str],
+) -> None:
+    verdicts = "SELECT start, verdict, reason, corrected FROM hour_verdict WHERE superseded_at IS NULL ORDER BY 1"
+
+    async def told(hours: tuple[float, ...]) -> list[tuple[Any, ...]]:
+        async with a_pipe(postgres_url_factory(), SETTLING) as pipe:
+            for hour in hours:
+                if hour == 0.5:
+                    await publish(pipe, hour, n=30, flag="C")
+                else:
+                    await publish(pipe, hour, n=30 if hour == 0 else 60)
+                await pipe.tick(at(3.1))
+            return await pipe.rows(verdicts)
+
+    assert await told((0.5, 0, 1, 2)) == await told((0, 1, 2, 0.5))
+
+
+async def test_where_only_an_hour_to_come_is_asked_about_there_is_nothing_to_glance_at(database_url: str) -> None:
+    """The clock of an edge is fast: its stack is judged, not set aside."""
+    async with a_pipe(database_url, RANGES) as pipe:
+        await publish(pipe, 0, n=50)
+        await publish(pipe, 1, n=1)
+        async with transaction(pipe.pool) as conn:
+            works = await site_by_code(conn, "works")
+            assert works is not None
+            (stack,), (stack_id,) = works.site.stacks, works.stack_ids.values()
+            subject = Subject(site_id=works.site_id, stack_id=stack_id, site=works.site, stack=stack)
+            now = micros(at(0.9))
+            assert await glance(conn, subject, range(micros(at(0)), now + 1, HOUR), now=now) is not None
+            assert await glance(conn, subject, range(micros(at(1)), now + 1, HOUR), now=now) is None
+
+
+@pytest.mark.parametrize("value", [19.0, 21.0], ids=["and counts", "and does not count"])
+async def test_another_value_that_comes_late_is_a_lead_whichever_counts(database_url: str, value: float) -> None:
+    async with a_pipe(database_url) as pipe:
+        for hour in (0, 1, 20):  # the last is of the next day in Shanghai
+            await publish(pipe, hour)
+        await pipe.tick(at(21.1))
+        assert await pipe.rows(ALERTS, "conflicts") == []
+        await publish(pipe, 0, so2=value)
+        await pipe.tick(at(21.2))
+        assert await pipe.rows(ALERTS, "conflicts") == [("resolved", at(0), at(1))]
+
+
+async def test_the_mass_of_a_year_is_gone_on_from_and_summed_again_where_an_old_hour_changed(database_url: str) -> None:
+    """Years of hours are not read for each new one."""
+    kept = "SELECT until, grams FROM year_mass"
+    summed = "SELECT sum(round(mass_kg * 1000))::bigint FROM hour_mean WHERE superseded_at IS NULL AND start < %s"
+    limited = WORKS.replace("interval_s = 60", "interval_s = 60\n  permit_t_per_year = { so2 = 1.5 }")
+    rows: dict[str, Any] = {"flow": 5e5, "temperature": 120.0, "moisture": 8.0}
+    async with a_pipe(database_url, limited) as pipe:
+        for day in (0, 40, 42):
+            await publish(pipe, 24 * day, **rows)
+            await pipe.tick(at(24 * day + 1.1))
+        ((until, grams),) = await pipe.rows(kept)
+        assert at(1) < until < at(24 * 40)
+        assert [(grams,)] == await pipe.rows(summed, until)
+        await publish(pipe, 24 * 44, **rows)
+        await pipe.tick(at(24 * 44 + 1.1))
+        assert await pipe.rows(kept) == [(until + timedelta(days=2), grams)]
+        await publish(pipe, 0, **rows, so2=90.0, revision=1)
+        await pipe.tick(at(24 * 44 + 1.2))
+        await publish(pipe, 24 * 44 + 1, **rows)
+        await pipe.tick(at(24 * 44 + 2.1))
+        ((until, more),) = await pipe.rows(kept)
+        assert at(1) < until < at(24 * 40)
+        assert [(more,)] == await pipe.rows(summed, until)
+        assert more > grams > 0

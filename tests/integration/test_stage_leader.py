@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,15 +33,26 @@ async def a_leader(database_url: str, name: str) -> AsyncIterator[Leader]:
             await asyncio.wait([task])
 
 
-async def test_one_leads_and_the_other_takes_over_when_it_is_gone(database_url: str) -> None:
-    async with a_leader(database_url, "other") as other:
-        async with a_leader(database_url, "one") as one:
-            await until(lambda: one.leads.is_set() or other.leads.is_set())
-            first, second = (one, other) if one.leads.is_set() else (other, one)
-            assert not second.leads.is_set()
-            if first is other:
-                return  # the one that stays leads: there is nothing to take over
-        await until(other.leads.is_set)
+async def test_one_leads_and_the_other_takes_over_when_it_is_gone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[bool] = []
+    is_free = leading._is_free
+
+    async def counted(conn: Connection) -> bool:
+        tries.append(await is_free(conn))
+        return tries[-1]
+
+    monkeypatch.setattr(leading, "_is_free", counted)
+    async with AsyncExitStack() as first:
+        one = await first.enter_async_context(a_leader(database_url, "one"))
+        await until(one.leads.is_set)
+        async with a_leader(database_url, "other") as other:
+            await until(lambda: len(tries) > 3)
+            assert tries == [True] + [False] * (len(tries) - 1)
+            assert not other.leads.is_set()
+            await first.aclose()
+            await until(other.leads.is_set)
 
 
 async def test_a_chore_that_fails_is_named_and_stops_no_other(

@@ -12,6 +12,7 @@ from alerts import work
 from alerts.judge import Judgement, judge_stack
 from alerts.shards import share_of
 from builders import WORKS, Pipe, a_frame, a_pipe, minutes
+from plant.periods import micros
 from stackwatch.commands.doctor import look_at_judging
 from store import aside, clock, queue, shards
 from store.pool import connect, transaction
@@ -50,6 +51,20 @@ async def test_what_waits_is_asked_once_however_many_messages_bring_rows_of_it(d
             at = (NOON + timedelta(minutes=minute)).isoformat()
             await pipe.publish(a_frame(minutes(at, 1, so2=20, nox=30, pm=4, o2=16.0)))
         assert await pipe.rows(WAITING) == [("DA001", "rows")]
+
+
+async def test_rows_that_wait_do_not_hide_what_else_is_said_of_their_hour(database_url: str) -> None:
+    async with a_pipe(database_url) as pipe:
+        await an_hour(pipe)
+        stack = await stack_id(pipe)
+        async with await connect(database_url, name="asker") as conn:
+            for _ in range(2):
+                await queue.ask(conn, [(stack, NOON)], reason="record")
+            await conn.commit()
+            claim = await queue.claim(conn, stack, 10)
+        assert claim is not None
+        assert claim.hours == claim.touched == (micros(NOON),)
+        assert len(claim.queue_ids) == 2
 
 
 async def test_rows_that_come_while_their_hour_is_being_judged_ask_again(database_url: str) -> None:

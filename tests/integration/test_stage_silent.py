@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from alerts import deadman
-from alerts.outside import reporter
+from alerts import deadman, outside
 from api.watching import look
 from builders import a_pipe
 from fakes.polling import until_so
@@ -68,6 +67,9 @@ async def test_a_stage_that_comes_back_unnoticed_says_how_long_it_was_silent(dat
         ((rule, state, _, _, start, ended_at),) = await pipe.rows(ALERT)
         assert (rule, state, start) == ("stage_silent", "resolved", NOON)
         assert ended_at > NOON
+        ((observed, limit, said),) = await pipe.rows("SELECT observed, limit_value, evidence FROM alert")
+        assert 600 <= observed < 700
+        assert (limit, said["silent_for_s"]) == (pipe.stage.settings.stage_silent_s, observed)
 
 
 async def test_two_that_notice_at_once_open_one_alert(database_url: str) -> None:
@@ -93,10 +95,10 @@ async def asked_paths(database_url: str, *, ingestor_well: bool, answer: bytes =
     port = server.sockets[0].getsockname()[1]
     async with server, open_pool(database_url, name="test") as pool:
         async with transaction(pool) as conn:
-            for component in ("broker", "stage", "outgoing"):
+            for component in set(outside.COMPONENTS) - {"ingestor"}:
                 await beat(conn, component, "one", ok=True, detail={})
             await beat(conn, "ingestor", "one", ok=ingestor_well, detail={})
-        await reporter(pool, f"http://127.0.0.1:{port}/ping/secret")()
+        await outside.reporter(pool, f"http://127.0.0.1:{port}/ping/secret")()
     return paths
 
 
@@ -111,6 +113,20 @@ async def test_a_watch_that_refuses_is_logged_without_its_address(
     assert await asked_paths(database_url, ingestor_well=True, answer=b"404 Not Found") == ["/ping/secret"]
     sent: list[Any] = [record for record in caplog.records if record.message == "heartbeat_not_sent"]
     assert [record.reason for record in sent] == ["HTTPStatusError"]
+    assert "secret" not in str(vars(sent[0]))
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:secret", "secret", "ftp://127.0.0.1/secret"])
+async def test_a_watch_whose_address_is_none_is_logged_and_stops_nothing(
+    database_url: str, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    async with open_pool(database_url, name="test") as pool:
+        async with transaction(pool) as conn:
+            for component in outside.COMPONENTS:
+                await beat(conn, component, "one", ok=True, detail={})
+        await outside.reporter(pool, address)()
+    sent: list[Any] = [record for record in caplog.records if record.message == "heartbeat_not_sent"]
+    assert [record.reason for record in sent] in (["InvalidURL"], ["UnsupportedProtocol"])
     assert "secret" not in str(vars(sent[0]))
 
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from builders import WORKS, put_register
+from history_builders import a_stack
 from plant.blocks import IncomingRow, block_of
 from plant.merging import Version
 from plant.periods import micros
@@ -124,7 +125,7 @@ async def test_there_are_chunks_to_be_left_out(watched: Watched) -> None:
 async def test_the_rows_of_an_hour_are_read_from_its_day(watched: Watched) -> None:
     first, end = micros(ASKED), micros(ASKED + timedelta(hours=1))
     read = await watched.read_by(
-        lambda: measurements.read_rows(watched.conn, watched.stack_id, ["main"], first=first, end=end)
+        lambda: measurements.read_rows(watched.conn, watched.stack_id, a_stack(), first=first, end=end)
     )
     assert list(read) == ["measurement"]
     assert only_about(read["measurement"], ASKED - timedelta(hours=1), ASKED + timedelta(hours=1))

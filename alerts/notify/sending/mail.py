@@ -110,7 +110,7 @@ def send(relay: Relay, mail: EmailMessage) -> Outcome:
     except smtplib.SMTPRecipientsRefused as error:
         codes = sorted({code for code, _ in error.recipients.values()})
         return Failed(reason=f"the mail relay refused every address: {', '.join(map(str, codes))}")
-    except (smtplib.SMTPException, OSError) as error:
+    except (smtplib.SMTPException, OSError, UnicodeError) as error:  # the last: a password that is not ASCII
         return Failed(reason=f"the mail relay cannot be used: {type(error).__name__}")
     if refused:
         logger.warning("mail_addresses_refused", extra={"mail": mail["Message-ID"], "addresses": len(refused)})

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.agenda import FAIR_EVERY, Agenda
+from alerts.looking import NEVER, NextLook
 from plant.periods import HOUR, MINUTE
 from store.queue import LIVE, Waiting
 
@@ -57,8 +58,8 @@ def test_a_stack_near_its_limit_is_looked_at_when_it_can_be_lost() -> None:
     agenda = an_agenda(asked(1, at=1), asked(2, at=2))
     assert agenda.take() == 1
     assert agenda.take() == 2
-    agenda.done(1, look_again_at=NOON + 30 * MINUTE)
-    agenda.done(2, look_again_at=NOON + 10 * MINUTE)
+    agenda.done(1, next_look=NextLook(NOON + 30 * MINUTE))
+    agenda.done(2, next_look=NextLook(NOON + 10 * MINUTE))
     agenda.add([asked(1, at=3), asked(2, at=4)])
     agenda.advance({LIVE: NOON + 10 * MINUTE})
     assert taken(agenda) == [2, 1]
@@ -68,13 +69,36 @@ def test_hours_that_can_be_lost_and_hours_that_ended_take_turns() -> None:
     agenda = an_agenda(*[asked(stack, at=stack) for stack in (1, 2, 3)])
     for stack in (1, 2, 3):
         assert agenda.take() == stack
-        agenda.done(stack, look_again_at=NOON + 9 * MINUTE)
+        agenda.done(stack, next_look=NextLook(NOON + 9 * MINUTE))
     agenda.add([asked(stack, at=stack, hour=NOON - HOUR) for stack in (11, 12, 13)])
     agenda.add([asked(stack, at=stack + 20) for stack in (1, 2, 3)])
     agenda.advance({LIVE: NOON + 9 * MINUTE})
     order = [stack in (1, 2, 3) for stack in taken(agenda)]
     assert order[:2] in ([True, False], [False, True])
     assert 1 <= sum(order[:3]) <= 2, "neither waits for all of the other"
+
+
+def test_an_hour_that_is_above_so_far_is_looked_at_first_of_all_and_not_only_glanced_at() -> None:
+    agenda = an_agenda(*[asked(stack, at=stack) for stack in (1, 2, 3)])
+    for stack in (1, 2, 3):
+        assert agenda.take() == stack
+        agenda.done(stack, next_look=NextLook(NOON + 9 * MINUTE, NOON + 10 * MINUTE if stack == 3 else NEVER))
+    agenda.add([asked(11, at=11, hour=NOON - HOUR), *[asked(stack, at=stack + 20) for stack in (1, 2, 3)]])
+    agenda.advance({LIVE: NOON + 9 * MINUTE})
+    assert agenda.take() in (1, 11), "it is not yet the time of the third"
+    agenda.advance({LIVE: NOON + 10 * MINUTE})
+    assert agenda.take() == 3
+    assert agenda.glance(3) is None
+
+
+def test_a_burst_of_ended_hours_does_not_keep_a_running_hour_that_is_above_waiting() -> None:
+    agenda = an_agenda(asked(99, at=1))
+    assert agenda.take() == 99
+    agenda.done(99, next_look=NextLook(NOON + 9 * MINUTE, NOON + 9 * MINUTE))
+    agenda.add([asked(stack, at=stack, hour=NOON - HOUR) for stack in range(50)])
+    agenda.add([asked(99, at=100, hour=NOON - HOUR)])  # its own hour has ended too
+    agenda.advance({LIVE: NOON + 9 * MINUTE})
+    assert 99 in (agenda.take(), agenda.take())
 
 
 def test_nothing_waits_for_ever_behind_what_presses() -> None:
@@ -142,7 +166,7 @@ def test_every_stack_that_was_asked_about_is_judged(steps: list[Waiting | str]) 
                 at_work.append(stack_id)
                 open_ones.discard(stack_id)
         elif at_work and step == "done":
-            agenda.done(at_work.pop(), look_again_at=hour * HOUR + 1)
+            agenda.done(at_work.pop(), next_look=NextLook(hour * HOUR + 1))
         elif at_work:
             stack_id = at_work.pop()
             agenda.hold_back(stack_id)
@@ -156,12 +180,12 @@ def test_every_stack_that_was_asked_about_is_judged(steps: list[Waiting | str]) 
 def test_a_running_hour_that_may_be_lost_is_only_glanced_at_and_waits_on() -> None:
     agenda = an_agenda(asked(1, at=1))
     assert agenda.take() == 1
-    agenda.done(1, look_again_at=NOON + 10 * MINUTE)
+    agenda.done(1, next_look=NextLook(NOON + 10 * MINUTE))
     agenda.add([asked(1, at=2)])
     agenda.advance({LIVE: NOON + 11 * MINUTE})
     assert agenda.take() == 1
     assert agenda.glance(1) == (NOON, NOON + 11 * MINUTE)
-    agenda.look_later(1, NOON + 20 * MINUTE)
+    agenda.look_later(1, NextLook(NOON + 20 * MINUTE))
     assert len(agenda) == 1, "what is asked stays asked"
 
 

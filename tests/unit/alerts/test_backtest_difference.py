@@ -74,6 +74,29 @@ def test_the_same_twice_differs_in_nothing() -> None:
     assert difference(one, one, SITES).is_none
 
 
+def test_alerts_of_two_instruments_that_begin_together_are_two() -> None:
+    main, backup = (
+        replace(alert(3, long), alert_id=name, evidence={"instrument": name})
+        for name, long in (("main", 2), ("back", 5))
+    )
+    both = result(main, backup)
+    assert difference(both, both, SITES).is_none
+
+    longer = result(replace(main, period_end=main.period_end + HOUR), backup)
+    (moved,) = difference(both, longer, SITES).moved
+    assert (moved.before.alert_id, moved.what) == ("main", ("period_end",))
+
+    found = difference(both, result(backup), SITES)
+    assert [item.alert_id for item in found.lost] == ["main"]
+
+
+def test_an_alert_that_begins_with_an_old_one_is_that_though_an_earlier_old_one_meets_it() -> None:
+    found = difference(result(alert(3, 5), alert(4, 2)), result(alert(4, 2)), SITES)
+
+    assert [item.period_start // HOUR for item in found.lost] == [3]
+    assert (found.gained, found.moved) == ((), ())
+
+
 def test_an_alert_that_only_one_side_has_is_gained_or_lost() -> None:
     found = difference(result(alert(3), alert(9)), result(alert(9), alert(20)), SITES)
 
@@ -130,6 +153,7 @@ def test_a_months_verdict_that_changes_is_shown_even_where_no_hours_did() -> Non
     before.months[MonthKey(SO2, 0, 31 * 24 * HOUR)] = a_month(MonthVerdict.CLEAR)
     after.months[MonthKey(SO2, 0, 31 * 24 * HOUR)] = a_month(MonthVerdict.UNDECIDED)
 
-    (month,) = difference(before, after, SITES).months
+    for one, other in ((before, after), (replace(before, hours={}), replace(after, hours={}))):
+        (month,) = difference(one, other, SITES).months
 
-    assert (month.before, month.after, dict(month.hours)) == ("clear", "undecided", {})
+        assert (month.before, month.after, dict(month.hours)) == ("clear", "undecided", {})

@@ -6,40 +6,16 @@ import pickle
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from alerts.backtest.folder import FolderSource
 from alerts.backtest.recorded import open_folder
 from alerts.backtest.results import Result
-from alerts.backtest.running import LEAD, TAIL, Asked, Span, judge_history
-from plant.packs import outlets_by_pack
+from alerts.backtest.running import LEAD, TAIL, Asked, Span, cuts_of, judge_history
+from folder_builders import registered, two_heads, write_rows
 from plant.periods import HOUR, MINUTE, micros
-from plant.register import Site, parse_register
+from plant.register import Site
 
-REGISTER = """
-[[region]]
-code = "north"
-name = "North"
-[[site]]
-code = "works"
-name = "Works"
-region = "north"
-timezone = "Asia/Shanghai"
-  [[site.stack]]
-  code = "A"
-  name = "A"
-  process = "sinter_head"
-  packs = ["cn-steel-ule-2019"]
-  interval_s = 600
-  [[site.stack]]
-  code = "SILENT"
-  name = "Silent"
-  process = "sinter_head"
-  packs = ["cn-steel-ule-2019"]
-  interval_s = 600
-"""
 BEGIN = datetime(2026, 3, 1, 5, 30, tzinfo=UTC)  # half past one in the afternoon at the works
 DAY = 24 * HOUR
 DAYS = 60
@@ -49,15 +25,13 @@ DAYS = 60
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two months of a row each ten minutes; above the limit for the first three hours of the 40th day."""
     path = tmp_path_factory.mktemp("rows")
-    at = [BEGIN + timedelta(minutes=10 * n) for n in range(DAYS * 144)]
-    so2 = [90.0 if 0 <= n - 39 * 144 < 18 else 12.0 + n % 7 for n in range(len(at))]
-    columns = {"stack": ["A"] * len(at), "sampled_at": pa.array(at, pa.timestamp("us", "UTC")), "so2": so2}
-    pq.write_table(pa.table({**columns, "o2": [16.0] * len(at)}), path / "works.parquet")
+    so2 = [90.0 if 0 <= n - 39 * 144 < 18 else 12.0 + n % 7 for n in range(DAYS * 144)]
+    write_rows(path, BEGIN, so2, step=timedelta(minutes=10))
     return path
 
 
 def source(folder: Path, *, first: int | None = None, end: int | None = None, now: int | None = None) -> FolderSource:
-    register = parse_register(REGISTER, "register", packs=outlets_by_pack())
+    register = registered(two_heads("SILENT", interval_s=600))
     return FolderSource(open_folder(folder, register), Asked(first=first, end=end, now=now))
 
 
@@ -135,6 +109,30 @@ def test_as_of_an_instant_later_hours_are_not_there_yet(folder: Path) -> None:
     found = judge_history(source(folder, now=then, end=then))
 
     assert above(found) == hours[:2]
+
+
+def test_as_of_an_instant_later_rows_are_not_there_yet_and_nothing_is_judged_of_them(folder: Path) -> None:
+    """Early rules look at an hour that still runs, and find in it what had come."""
+    then = above(judge_history(source(folder)))[0] - HOUR
+    then -= then % HOUR - 30 * MINUTE
+    cut_off = source(folder, now=then)
+    (site,) = cut_off.sites.values()
+    span = cut_off.span(site)
+    assert span is not None
+    assert span.end <= then + HOUR
+    subject = cut_off.asked.subject(site, site.stacks[0])
+    (cut,) = [cut for cut in cuts_of(site, span) if cut.first <= then < cut.end]
+    running = cut_off.judge(cut)[subject.stack.code]
+    assert running.features.outlet["covered_s"][-1] == 1800.0
+
+
+@pytest.mark.parametrize("years", [-1, 1])
+def test_before_the_first_row_and_behind_the_last_there_is_nothing_to_judge(folder: Path, years: int) -> None:
+    first = micros(BEGIN) + years * 365 * DAY
+    asked = source(folder, first=first, end=first + DAY)
+    (site,) = asked.sites.values()
+    assert asked.span(site) is None
+    assert source(folder, now=micros(BEGIN) - 365 * DAY).span(site) is None
 
 
 def test_a_stack_that_never_sent_a_row_is_judged_and_has_nothing(folder: Path) -> None:

@@ -10,34 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from alerts.backtest.recorded import open_folder
+from folder_builders import registered, two_heads
 from plant.errors import BadDocument
-from plant.packs import outlets_by_pack
 from plant.periods import HOUR, micros
-from plant.register import Register, parse_register
+from plant.register import Register
 
-REGISTER = """
-[[region]]
-code = "north"
-name = "North"
-[[site]]
-code = "works"
-name = "Works"
-region = "north"
-timezone = "Asia/Shanghai"
-  [[site.stack]]
-  code = "A"
-  name = "A"
-  process = "sinter_head"
-  packs = ["cn-steel-ule-2019"]
-  interval_s = 60
-  [[site.stack]]
-  code = "B"
-  name = "B"
-  process = "sinter_head"
-  packs = ["cn-steel-ule-2019"]
-  interval_s = 60
-  judged_from = ["main", "backup"]
-"""
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AT = micros(NOON)
 CSV = """stack,sampled_at,so2,o2,flag,flag_so2,state
@@ -49,7 +26,7 @@ A,2026-03-01T13:30:00Z,31.0,,N,,
 
 
 def a_register() -> Register:
-    return parse_register(REGISTER, "register", packs=outlets_by_pack())
+    return registered(two_heads())
 
 
 def test_rows_of_a_csv_come_stack_by_stack_in_the_order_of_their_time(tmp_path: Path) -> None:
@@ -117,6 +94,9 @@ def test_instruments_are_told_apart_and_others_than_the_registered_left_out(tmp_
         ({"elsewhere.csv": CSV}, "is named for no registered site; there are works"),
         ({"works.csv": "stack,so2\nA,1\n"}, "works.csv: has no column 'sampled_at'"),
         ({"works.csv": CSV, "works.CSV": CSV}, "is a second file of site 'works'"),
+        ({"works.csv": "stack,sampled_at,so2,so2\nA,2026-03-01T12:00:00Z,1,2\n"}, "has column 'so2' twice"),
+        ({"works.csv": ""}, "works.csv: cannot be read: Empty CSV file"),
+        ({"works.parquet": "PAR1"}, "works.parquet: cannot be read: "),
     ],
 )
 def test_a_folder_that_cannot_be_read_says_what_is_wrong(tmp_path: Path, files: dict[str, str], says: str) -> None:
@@ -127,6 +107,47 @@ def test_a_folder_that_cannot_be_read_says_what_is_wrong(tmp_path: Path, files: 
         open_folder(tmp_path, a_register())
 
     assert says in str(refused.value)
+
+
+def read_all(path: Path) -> None:
+    folder = open_folder(path, a_register())
+    folder.span("works")
+    list(folder.read("works", first=AT, end=AT + HOUR))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("stack,sampled_at,so2\nA,2026-03-01T12:00:00Z,abc\n", "works.csv: cannot be read: .*invalid value 'abc'"),
+        ("stack,sampled_at,so2\nA,2026-03-01T12:00:00,1\n", "works.csv: cannot be read: .*expected a zone offset"),
+        ("stack,sampled_at,so2\nA,2026-03-01T12:00:00Z\n", "works.csv: cannot be read: .*Expected 3 columns"),
+        ("stack,sampled_at,so2\nA,,1\n", "works.csv: sampled_at: a row has no time"),
+        ("stack,sampled_at,so2\nA,1026-03-01T12:00:00Z,1\n", "works.csv: sampled_at: a row .* before 1970"),
+        ("stack,sampled_at,interval_s\nA,2026-03-01T12:00:00Z,0\n", "interval_s: a row of A .* 1 to 3600 seconds"),
+        ("stack,sampled_at,interval_s\nA,2026-03-01T12:00:00Z,7200\n", "interval_s: a row of A .* 1 to 3600 seconds"),
+    ],
+)
+def test_rows_that_cannot_be_judged_are_refused_in_a_sentence(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "works.csv").write_text(text)
+
+    with pytest.raises(BadDocument, match=says):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize("times", [pa.array([NOON], pa.timestamp("us")), pa.array(["2026-03-01T12:00:00Z"])])
+def test_times_without_a_zone_are_refused_in_parquet_too(tmp_path: Path, times: pa.Array) -> None:
+    pq.write_table(pa.table({"stack": ["A"], "sampled_at": times}), tmp_path / "works.parquet")
+
+    with pytest.raises(BadDocument, match=r"works\.parquet: sampled_at must be a timestamp with a zone"):
+        open_folder(tmp_path, a_register())
+
+
+def test_a_text_in_a_column_of_numbers_is_refused_in_parquet_too(tmp_path: Path) -> None:
+    at = pa.array([NOON], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"stack": ["A"], "sampled_at": at, "so2": ["abc"]}), tmp_path / "works.parquet")
+
+    with pytest.raises(BadDocument, match=r"works\.parquet: cannot be read: .*'abc'"):
+        list(open_folder(tmp_path, a_register()).read("works", first=AT, end=AT + HOUR))
 
 
 def test_a_letter_that_is_no_flag_is_named(tmp_path: Path) -> None:

@@ -124,9 +124,14 @@ def test_the_files_hold_what_was_judged(tmp_path: Path) -> None:
     assert month["share"] == 0.9589
 
 
-def test_a_judgement_without_alerts_and_months_is_files_too(tmp_path: Path) -> None:
-    write_parquet(Result(), [], tmp_path)
-    assert [pq.read_table(tmp_path / f"{name}.parquet").num_rows for name in ("hours", "months", "alerts")] == [0, 0, 0]
+def test_a_judgement_without_alerts_and_months_is_files_of_the_same_columns(tmp_path: Path) -> None:
+    months = [month_document(MonthKey(SO2, START, START + 31 * 24 * HOUR), MONTH, "2026-03")]
+    write_parquet(Result(), [], tmp_path / "none")
+    write_parquet(a_result(ALERT), months, tmp_path / "some")
+    for name, columns in (("hours", None), ("months", months[0]), ("alerts", alert_document(ALERT))):
+        none, some = (pq.read_table(tmp_path / which / f"{name}.parquet") for which in ("none", "some"))
+        assert (none.num_rows, none.schema) == (0, some.schema)
+        assert columns is None or set(some.column_names) == columns.keys()
 
 
 def test_of_a_result_what_touches_the_time_that_was_asked_for_is_shown() -> None:

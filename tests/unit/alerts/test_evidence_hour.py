@@ -45,12 +45,13 @@ def rows_for(stack: Mapping[str, Any], rng: random.Random) -> list[dict[str, Any
     shift = timedelta(seconds=60) if stack.get("stamped") == "end" else timedelta()
     rows: list[dict[str, Any]] = []
     for instrument in ("main", "backup"):
+        *over, one, other, third = rng.sample(range(-30, 60), 5)  # so few that the hour stays valid
         for minute in range(-30, 60):
             row: dict[str, Any] = {
                 "instrument": instrument,
                 "sampled_at": (START + shift + timedelta(minutes=minute)).isoformat(),
                 "interval_s": 60,
-                "flag": "C" if minute in range(-8, 0) else rng.choice("N" * 29 + "T"),
+                "flag": "C" if minute in range(-8, 0) else "T" if minute in over else "N",
                 "so2": round(rng.uniform(120.0, 300.0), 2),
                 "o2": round(rng.uniform(14.0, 17.0), 2),
                 "moisture": 9.5,
@@ -60,7 +61,7 @@ def rows_for(stack: Mapping[str, Any], rng: random.Random) -> list[dict[str, Any
                 "flow": round(rng.uniform(8e5, 9e5), 1),
                 "revision": 0,
             }
-            if rng.random() < 0.02:
+            if minute in (one, other, third):
                 row["flags"] = {"o2": "D"}
             rows.append(row)
     return rows
@@ -81,6 +82,7 @@ def a_file(name: str, seed: int) -> dict[str, Any]:
     file: dict[str, Any] = {
         "format": "stackwatch-alert/1",
         "register": {
+            "region": {"code": "hebei", "name": "Hebei"},
             "site": {"code": "works", "name": "works", "region": "hebei", "timezone": "Asia/Shanghai"},
             "stack": stack,
         },
@@ -186,6 +188,55 @@ def test_a_mark_that_was_not_accepted_does_not_excuse_the_hour() -> None:
     whole = {"start": START.isoformat(), "end": (START + timedelta(hours=1)).isoformat()}
     assert "finding" in wrong(check_file(sealed({**file, "accepted_marks": [whole]}, None)))
     assert "evidence.valid_minutes" in wrong(check_file(sealed({**file, "accepted_marks": []}, None)))
+
+
+FORGED: Final[Mapping[str, Any]] = {
+    "severity": "info",
+    "observed": 1.0,
+    "limit": 1e6,
+    "clause": "none",
+    "unit": "g",
+    "period_end": "2026-11-10T02:00:00Z",
+    "evidence": {"mean": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", sorted(FORGED))
+def test_a_number_is_not_moved_by_an_event_that_moves_none(name: str) -> None:
+    """Somebody who writes another number puts an event behind it that says the same: the rows still say the old one."""
+    file = a_file("plain", 4)
+    file["alert"] = file["alert"] | {name: FORGED[name]}
+    noted = {"event": "acknowledged", "at": "2026-11-10T03:00:00Z", "feed_number": 2, "document": file["alert"]}
+    forged = sealed({**file, "events": [*file["events"], noted]}, None)
+    assert wrong(check_file(forged)) == [name]
+
+
+@pytest.mark.parametrize("name", ["observed", "limit", "clause", "severity", "period_end", "opened_at"])
+def test_what_the_alert_no_longer_says_is_named(name: str) -> None:
+    file = a_file("plain", 5)
+    file["events"][0]["document"] = {**file["alert"], "opened_at": "2026-11-10T01:02:00Z"}
+    file["alert"] = {key: value for key, value in file["events"][0]["document"].items() if key != name}
+    faults = wrong(check_file(sealed(file, None)))
+    assert {name, "file"} & set(faults)
+
+
+@pytest.mark.parametrize("of", ["region", "site", "stack"])
+def test_a_register_that_is_not_of_the_alerts_own_stack_is_named(of: str) -> None:
+    file = a_file("plain", 6)
+    file["register"] = file["register"] | {of: file["register"][of] | {"code": "another"}}
+    assert of in wrong(check_file(sealed(file, None)))
+
+
+def test_a_site_may_have_another_region_since_its_alert_opened() -> None:
+    file = a_file("plain", 6)
+    file["events"][0]["document"] = file["alert"] | {"region": "before"}
+    assert wrong(check_file(sealed(file, None))) == []
+
+
+def test_a_pack_whose_text_is_not_of_its_version_is_named() -> None:
+    file = a_file("plain", 7)
+    file["pack"] = file["pack"] | {"version": "9", "text": PACK.text.replace("so2 = 35", "so2 = 50")}
+    assert wrong(check_file(sealed(file, None))) == [f"pack {PACK.name}"]
 
 
 def test_another_version_of_the_pack_is_not_passed_over() -> None:

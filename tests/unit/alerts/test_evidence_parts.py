@@ -111,6 +111,14 @@ def test_a_rule_says_the_same_of_a_history_that_went_through_json(rule: Rule) ->
         ]
 
 
+def test_a_history_of_more_hours_than_it_has_is_refused() -> None:
+    history = a_history(48)
+    subject = Subject(site_id=0, stack_id=0, site=history.site, stack=history.stack, packs=history.packs)
+    document = history_document(history, blocks=False) | {"n_hours": 10**12}
+    with pytest.raises(ValueError, match="says that it has 1000000000000 hours, and has 48"):
+        history_from(document, subject)
+
+
 def test_a_history_is_cut_at_an_hour() -> None:
     history = a_history(48)
     cut = until(history, int(history.start[10]))

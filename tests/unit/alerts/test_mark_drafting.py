@@ -95,6 +95,13 @@ def test_what_a_second_instrument_measured_needs_no_mark() -> None:
     assert [draft.evidence["instruments"] for draft in both] == [["backup", "main"]]
 
 
+def test_an_instrument_in_another_duct_stands_in_for_none() -> None:
+    found = draft_day(
+        STACK, [a_stretch(60, 120, flag="D"), a_stretch(60, 120, instrument="b")], first=0, end=DAY, ducts=True
+    )
+    assert told(found) == [("fault", "D", 60, 120)]
+
+
 def test_a_stopped_source_is_the_reason_of_what_its_instruments_say_meanwhile() -> None:
     whole = a_stretch(60, 180, state="stopped")
     other = a_stretch(100, 140, instrument="backup", flag="M")

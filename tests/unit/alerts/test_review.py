@@ -62,6 +62,7 @@ def a_rule(
     name: str = "constant",
     *,
     pack: str | None = None,
+    instrument: str | None = None,
     early: bool = False,
     life: Life = Life(),  # noqa: B008 - frozen
 ) -> Rule:
@@ -80,6 +81,7 @@ def a_rule(
             evidence=lambda place: {"value": np.float64(numbers[place])},
             pollutant="so2",
             pack=pack,
+            instrument=instrument,
         )
 
     return Rule(name=name, judge=judge, unit="h", clause="[D]", reach_h=0, early=early, life=life)
@@ -148,6 +150,15 @@ def test_a_series_of_which_nothing_is_said_any_more_stands_still() -> None:
     after = review(a_history(24, start=MIDNIGHT + 24 * HOUR), before.checkpoints[FIRST_DAY], rules=[a_rule(None)])
     assert after.episodes == before.episodes
     assert after.checkpoints[FIRST_DAY + timedelta(days=1)] == before.checkpoints[FIRST_DAY]
+
+
+def test_an_instrument_may_be_called_anything() -> None:
+    before = review(a_history(24), rules=[a_rule([2] * 24, instrument="duct/2")])
+    next_day = a_history(24, start=MIDNIGHT + 24 * HOUR)
+    after = review(next_day, stored(before.checkpoints[FIRST_DAY]), rules=[a_rule([0] * 48, instrument="duct/2")])
+    assert [(each.series.instrument, each.ended_at) for each in after.episodes] == [
+        ("duct/2", MIDNIGHT + 24 * HOUR),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ def test_a_cursor_holds_nothing_that_the_database_cannot_take() -> None:
         decode(encode(2**63), int)
     with pytest.raises(BadDocument):
         decode(encode("\0"), str)
+    with pytest.raises(BadDocument):
+        decode(encode("\ud800"), str)
 
 
 def test_a_page_has_a_next_only_where_there_is_more() -> None:
@@ -72,6 +74,12 @@ def test_times_are_read_with_their_offset(text: str, expected: datetime) -> None
 @pytest.mark.parametrize("text", ["2026-11-20T00:00:00", "2026-11-20", "yesterday", "1795161600000", "", None])
 def test_what_says_no_instant_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="offset"):
+        read_moment(text)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:30:00Z"])
+def test_an_instant_at_the_edge_of_the_calendar_is_refused_before_a_zone_falls_over_it(text: str) -> None:
+    with pytest.raises(ValueError, match="must lie in the years 1000 to 8999"):
         read_moment(text)
 
 

@@ -91,6 +91,11 @@ def test_an_end_that_comes_goes_or_moves_is_news() -> None:
     assert news_of(standing_as(over, "resolved"), later) == News("resolved", ("changed",), True)
 
 
+def test_the_severity_of_what_is_over_is_news_too() -> None:
+    over = standing_as(a_row("warning", ended_at=START + HOUR), "resolved")
+    assert news_of(over, a_row("major", ended_at=START + HOUR)) == News("resolved", ("changed",), True)
+
+
 def test_what_opens_again_says_that_and_not_that_it_is_graver_too() -> None:
     over = standing_as(a_row("warning", ended_at=START + HOUR), "resolved")
     assert news_of(over, a_row("major")) == News("firing", ("reopened",), True)

@@ -56,6 +56,17 @@ def test_a_person_reads_what_where_how_much_above_which_limit_and_clause_since_w
     )
 
 
+def test_an_alert_that_became_graver_is_told_with_the_numbers_that_made_it_so() -> None:
+    hour = "2026-11-20T03:00:00Z"
+    graver = {"hour": hour, "observed": 36.0, "limit": 36.0, "evidence": {}}
+    first = ["2026-11-19T22:00:00Z", "warning"]
+    numbers: dict[str, Any] = {"observed": 2.0, "limit": 36.0, "unit": "hours"}
+    grave = {"graver": graver, "severity_since": [first, [hour, "critical"]]}
+    lighter = {"graver": graver, "severity_since": [first, [hour, "critical"], ["2026-11-20T09:00:00Z", "warning"]]}
+    assert "36 hours, limit 36" in text(notice(alert_document(**numbers, evidence=grave))).body
+    assert "2 hours, limit 36" in text(notice(alert_document(**numbers, evidence=lighter))).body
+
+
 def test_the_same_in_chinese() -> None:
     told = text(notice(alert_document()), language="zh")
     assert told.subject == "[stackwatch] 重要：某钢铁厂，超标告警 1 条"

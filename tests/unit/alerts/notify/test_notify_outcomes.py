@@ -40,6 +40,8 @@ def test_gone_is_final() -> None:
         pytest.param("Sat, 21 Nov 2026 09:00:00 GMT", 0.0, id="a_date_that_is_past"),
         pytest.param("soon", None, id="nonsense"),
         pytest.param("-5", None, id="a_negative_number"),
+        pytest.param("Sat, 21 Nov 2026 10:05:00 +999999999999999999", None, id="a_zone_that_no_number_holds"),
+        pytest.param("Sat, 21 Nov 99999999999 10:05:00 GMT", None, id="a_year_that_no_number_holds"),
     ],
 )
 def test_retry_after_is_read_in_both_its_forms(header: str | None, seconds: float | None) -> None:

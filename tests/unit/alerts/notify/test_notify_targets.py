@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -41,6 +42,8 @@ TAKEN = (
     "rockets://user:password@rocket.example.com/%23alerts",
     "workflows://prod.example.com:443/643e69f83c8944438d68119179a10a64/KODuebWbDGYFr0z0eu-6Rj8aUKz7108W3wrNJZxFE5A",
     "ntfys://ntfy.example.com/stackwatch",
+    "matrixs://user:password@matrix.example.com/%23room?discovery=no",
+    "zulip://bot@works/a6k4m8p2q9r7s5t3u1v0w8x6y4z2a1b3",
     "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
     "pagerduty://0123456789abcdef0123456789abcdef@0123456789abcdef0123",
 )
@@ -63,6 +66,15 @@ def test_services_that_people_use_are_taken_and_known_to_apprise(url: str) -> No
         pytest.param("mmost://mattermost.example.com/3ccdd113474722377935511fc85d3dd4", id="unencrypted_chat"),
         pytest.param("jsons://example.com/?redirect=yes", id="would_follow_redirects"),
         pytest.param("jsons://example.com/?Verify=no", id="would_not_look_at_certificates"),
+        pytest.param("jsons://example.com/?a=1;redirect=yes", id="would_follow_redirects_behind_a_semicolon"),
+        pytest.param("jsons://example.com/?%20verify=no", id="would_not_look_at_certificates_behind_a_space"),
+        pytest.param("jsons://u@10.0.0.1@example.com/", id="two_hosts_of_which_each_reads_another"),
+        pytest.param(TAKEN[5] + "?template=/etc/passwd", id="would_read_our_files"),
+        pytest.param(TAKEN[5] + "?x=1;Template=http://10.0.0.1/", id="would_fetch_for_them"),
+        pytest.param(TAKEN[0] + "?optional=yes", id="would_call_a_failure_success"),
+        pytest.param("matrixs://user:password@example.com/%23room", id="its_server_would_say_where_to_send"),
+        pytest.param("matrixs://u:p@example.com/%23r?discovery=no&discovery=yes", id="takes_it_back"),
+        pytest.param("jsons://[:::]/", id="no_address"),
         pytest.param("dingtalk", id="no_url"),
         pytest.param("jsons:///path", id="no_host"),
         pytest.param("", id="nothing"),
@@ -81,7 +93,17 @@ def test_a_server_of_ones_own_may_be_unencrypted_where_networks_are_listed() -> 
 def test_the_host_of_a_service_with_an_address_of_its_own_is_none_of_ours() -> None:
     assert Service(url="dingtalk://abc").host is None
     assert Service(url="jsons://example.com/x").host == "example.com"
+    # Of Zulip only what has no full stop is at an address of its own.
+    assert Service(url="zulip://bot@works/token").host == "works.zulipchat.com"
+    assert Service(url="zulip://bot@10.0.0.1/token").host == "10.0.0.1"
     assert {*HOSTED} & {*ENCRYPTED, *PLAIN} == set()
+
+
+@pytest.mark.parametrize("url", [url for url in TAKEN if Service(url=url).host is not None])
+def test_apprise_and_we_read_the_same_host(url: str) -> None:
+    made = services.service_of(url)
+    assert made is not None
+    assert (made.host, made.verify_certificate, made.redirects) == (urlsplit(url).hostname, True, False)
 
 
 def test_nothing_that_is_shown_holds_a_secret() -> None:

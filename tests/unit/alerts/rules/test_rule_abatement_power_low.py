@@ -41,7 +41,7 @@ def test_power_that_is_turned_down_is_found() -> None:
     assert set(places) <= set(range(400, 408))
     (said,) = outcomes(RULE, history).values()
     evidence = said.evidence(places[0])
-    assert evidence["abatement_kw"] < evidence["p5_kw_at_like_load"] < evidence["usual_kw_at_like_load"]
+    assert evidence["abatement_kw"] < evidence["least_usual_kw_at_like_load"] < evidence["usual_kw_at_like_load"]
     assert evidence["load_channel"] == LOAD
 
 

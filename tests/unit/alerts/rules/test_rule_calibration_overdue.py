@@ -12,6 +12,7 @@ from alerts.rules.history import History
 from alerts.rules.rule import UNDECIDED
 from history_builders import a_history, a_stack, assert_same_in_parts, found, outcomes, outlet, shown, without_rows
 from plant.calibration import Cems
+from plant.features import names_of
 from plant.periods import HOUR
 from plant.register import Channel
 
@@ -131,3 +132,18 @@ def test_it_is_the_same_in_parts() -> None:
     assert_same_in_parts(RULE, unchecked(registered("extractive_manual"), slice(300, 800)))
     history = unchecked(registered("in_situ_manual", pm="pm_manual"), slice(None))
     assert_same_in_parts(RULE, replace(history, records={"calibration": (int(history.start[30]),)}))
+
+
+def test_an_instrument_that_sends_nothing_any_more_is_not_overdue() -> None:
+    """The rows of the other go on: they are no data of this one."""
+    stack = a_stack(judged_from=("main", "backup"), channels={"so2": Channel(cems=Cems.EXTRACTIVE_AUTOMATIC)})
+    backup = a_history(40 * 24, seed=2, instrument="backup")
+    history = a_history(40 * 24, stack=stack)
+    history = replace(history, channels={**history.channels, **backup.channels})
+    for name in CHECKED:
+        nothing = dict.fromkeys(names_of(name), np.nan)
+        history = shown(history, name, slice(300, None), instrument="backup", **nothing)
+    assert found(RULE, history) == []
+    said = {each.instrument: each for each in RULE.judge(history)}
+    assert set(said["backup"].level[300:].tolist()) == {UNDECIDED}
+    assert set(said[None].level[300:].tolist()) == {0}

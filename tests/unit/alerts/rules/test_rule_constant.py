@@ -55,6 +55,11 @@ def test_three_hours_and_another_value_are_no_run() -> None:
     assert found(RULE, held(held(a_history(), slice(400, 403)), slice(403, 406), at=21.0)) == []
 
 
+def test_the_smallest_of_all_differences_is_a_resolution_too() -> None:
+    dust = shown(a_history(), "so2", slice(None), grain=5e-324)
+    assert found(RULE, held(dust)) == list(range(403, 430))
+
+
 def test_a_hole_in_the_rows_ends_a_run() -> None:
     history = without_rows(held(a_history(), slice(400, 407)), 403)
     assert found(RULE, history) == []

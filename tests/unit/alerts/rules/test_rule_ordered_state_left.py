@@ -11,7 +11,7 @@ from alerts.rules.history import History, Span
 from alerts.rules.ordered_state_left import RULE
 from alerts.rules.rule import CLEAR, MAJOR, UNDECIDED, WARNING
 from history_builders import LEVELS, a_history, assert_same_in_parts, found, outcomes, scaled, shown
-from plant.periods import HOUR
+from plant.periods import HOUR, written
 
 IN_FORCE = slice(400, 440)
 
@@ -59,6 +59,7 @@ def test_a_unit_that_runs_on_leaves_it_from_its_time_on() -> None:
     (left,) = said.evidence(410)["left"]
     assert (left["order"], left["unit"], left["mode"]) == ("or-1", "S1", "stop")
     assert left["observed"] > left["at_most"]
+    assert left["safe_state_by"] == written(int(history.start[IN_FORCE.start + 2]))
 
 
 def test_a_restriction_is_a_warning() -> None:

@@ -111,7 +111,8 @@ def test_the_evidence_has_what_is_usual() -> None:
 
 def test_a_stack_without_oxygen_is_not_judged() -> None:
     dust = {"pm": LEVELS["pm"], "flow": LEVELS["flow"]}
-    assert outcomes(RULE, a_history(stack=a_stack("bof_secondary"), levels=dust)) == {}
+    (said,) = outcomes(RULE, a_history(stack=a_stack("bof_secondary"), levels=dust)).values()
+    assert set(said.level.tolist()) == {UNDECIDED}
 
 
 def test_oxygen_that_is_judged_dry_and_sent_wet_is_taken_dry() -> None:

@@ -142,3 +142,13 @@ def test_what_is_reported_of_other_channels_is_left_alone() -> None:
 
 def test_it_is_the_same_in_parts() -> None:
     assert_same_in_parts(RULE, reported(a_history(), slice(100, 300), 0.85))
+
+
+def test_where_nothing_is_corrected_the_measured_mean_would_be_judged_otherwise() -> None:
+    history = judged(a_history(), "so2", 300, verdict=Verdict.BREACHED, reason=Reason.ABOVE, corrected=36.0, mean=36.0)
+    history = reported(history, 300, 34.0 / 36.0, figure="avg")
+    (said,) = outcomes(RULE, history).values()
+    assert said.level[300] == MAJOR
+    assert said.evidence(300)["would_be_within"]
+    elsewhere = reported(judged(history, "so2", 300, corrected=37.0), 300, 34.0 / 36.0, figure="avg")
+    assert found(RULE, elsewhere) == [], "there the corrected one is judged, of which nothing is reported"

@@ -66,7 +66,10 @@ def test_a_second_instrument_of_the_stack_is_compared_too() -> None:
     backup = {**history.channels["main", "so2"]}
     both = replace(history, channels={**history.channels, ("backup", "so2"): backup})
     said = outcomes(RULE, both)
-    assert set(said) == {(None, "so2", None), (None, "so2", "backup")}
+    assert {key for key, of in said.items() if (of.level > CLEAR).any()} == {
+        (None, "so2", None),
+        (None, "so2", "backup"),
+    }
     assert len(found(RULE, both)) == N
 
 
@@ -82,7 +85,15 @@ def test_values_without_a_digest_are_equal_to_nothing() -> None:
 
 
 def test_a_stack_alone_has_nothing_to_be_compared_with() -> None:
-    assert outcomes(RULE, a_history(N)) == {}
+    assert {level for said in outcomes(RULE, a_history(N)).values() for level in said.level.tolist()} == {CLEAR}
+
+
+def test_a_neighbour_that_falls_silent_ends_what_was_found() -> None:
+    """A live history knows no neighbour that has sent nothing for a day."""
+    before = copied({50: range(6)})
+    after = replace(before, siblings={})
+    assert outcomes(RULE, before)[None, "so2", None].level[51:].tolist() == [CLEAR] * (N - 51)
+    assert outcomes(RULE, after)[None, "so2", None].level[51:].tolist() == [CLEAR] * (N - 51)
 
 
 def test_an_hour_depends_on_the_one_before_and_on_no_other() -> None:

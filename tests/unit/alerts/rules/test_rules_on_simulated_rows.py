@@ -79,9 +79,24 @@ def test_clean_rows_of_other_sources_give_none_either(stack: str) -> None:
     assert {rule.name for rule in RULES if found(rule, of)} == set()
 
 
-def test_a_slope_that_is_changed_in_the_middle_of_an_hour_is_a_step() -> None:
-    lowered = changed("so2", minute(DAY, 10, 33), minute(DAYS + 1), lambda value: np.round(0.6 * value, 1))
-    assert found(step.RULE, history(lowered)) == [(DAY - 1) * 24 + 10]
+@pytest.mark.parametrize(
+    ("at", "hour"),
+    [(30, 10), (5, 10), (3, 10), (1, 10), (0, 10), (59, 11), (57, 11), (55, 10)],
+    ids=lambda minute: str(minute),
+)
+def test_a_slope_that_is_changed_is_a_step_in_any_minute_of_the_hour(at: int, hour: int) -> None:
+    """About the turn of an hour, of the hour that begins there."""
+    lowered = changed("so2", minute(DAY, 10, at), minute(DAYS + 1), lambda value: np.round(0.6 * value, 1))
+    assert found(step.RULE, history(lowered)) == [(DAY - 1) * 24 + hour]
+
+
+@pytest.mark.parametrize("at", [0, 59], ids=["at_the_turn", "a_minute_before_it"])
+def test_a_source_that_burns_less_from_the_turn_of_an_hour_on_is_no_step(at: int) -> None:
+    of, since = one_stack()[1], minute(DAY, 10, at)
+    less = {name: of.values[name].copy() for name in ("so2", "nox", "flow")}
+    for values in less.values():
+        values[since:] = np.round(0.6 * values[since:], 1)
+    assert found(step.RULE, history(altered(of, **less))) == []
 
 
 def test_the_rows_of_another_stack_are_known_again_for_as_long_as_they_are_shown() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +11,6 @@ from alerts.rules.usual import (
     at_ordinary_load,
     dry_oxygen,
     first_instrument,
-    marked,
     other_than_first,
     reach_of,
     running,
@@ -70,24 +68,6 @@ def test_it_depends_on_what_it_reaches_back_to_and_no_further(cut: int, days: in
 
 def test_no_hours_are_no_trouble() -> None:
     assert usual(a_history(0, levels={}), np.zeros(0)).size == 0
-
-
-@pytest.mark.parametrize(
-    ("begins", "ends", "hours"),
-    [
-        pytest.param(0, 0, [], id="of_no_length"),
-        pytest.param(0, 1, [5], id="a_microsecond"),
-        pytest.param(-1, HOUR, [4, 5], id="from_the_hour_before"),
-        pytest.param(0, HOUR + 1, [5, 6], id="into_the_next"),
-        pytest.param(0, None, [5, 6, 7, 8, 9], id="going_on"),
-    ],
-)
-def test_a_mark_counts_for_the_hours_it_touches(begins: int, ends: int | None, hours: list[int]) -> None:
-    start = FIRST + 5 * HOUR
-    mark = Span(start=start + begins, end=None if ends is None else start + ends, kind="fault", status="rejected")
-    history = a_history(10, levels={}, marks=(mark,))
-    assert np.flatnonzero(marked(history, ("fault",))).tolist() == hours
-    assert not marked(history, ("stopped",)).any()
 
 
 def test_a_source_runs_unless_its_rows_a_mark_or_its_flow_say_otherwise() -> None:

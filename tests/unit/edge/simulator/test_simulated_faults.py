@@ -89,11 +89,13 @@ def test_copied_values_are_those_of_the_other_stack_to_the_last_digit() -> None:
 
 
 def test_a_stack_alone_still_shows_the_values_of_the_one_it_copies() -> None:
-    plans = (a_stack(STACK), a_stack(STACK, "other"), a_stack(STACK, "third"))
-    works = a_works(*plans, faults=(a_fault("copied_values", STACK, channel="nox", source="other"),))
+    plans = (a_stack(STACK), a_stack(STACK, "other"), a_stack(STACK, "third"), a_stack(STACK, "fourth"))
+    copies = (("other", "third"), (STACK, "other"))
+    faults = tuple(a_fault("copied_values", stack, channel="nox", source=source) for stack, source in copies)
+    works = a_works(*plans, faults=faults)
     whole: Rows = by_stack(*columns(works, BEGIN_MS, BEGIN_MS + 30 * HOUR_MS))
     alone: Rows = by_stack(*columns(works.only([STACK]), BEGIN_MS, BEGIN_MS + 30 * HOUR_MS))
-    assert set(alone) == {STACK, "other"}
+    assert set(alone) == {STACK, "other", "third"}
     assert alone[STACK] == whole[STACK]
 
 
