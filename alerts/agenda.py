@@ -7,10 +7,10 @@
     RUNNING   other running hours: as often as there is time
     BULK      hours that only a new version of a pack or of the program asks for
 
-The second and the third take turns, so that neither waits for a burst of the other. Within each the oldest question
-first; now and then the oldest of all, so that nothing waits for ever. Pure, and only a matter of order: whatever is
-asked is judged, and judged the same, in any order. Time comes in by `advance`, for each clock of its own (live sites
-share one, a simulated site has its own).
+The first three take turns, so that none waits for a burst of another; most turns are of the first. Within each the
+oldest question first; now and then the oldest of all, so that nothing waits for ever. Pure, and only a matter of order:
+whatever is asked is judged, and judged the same, in any order. Time comes in by `advance`, for each clock of its own
+(live sites share one, a simulated site has its own).
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from store.queue import Waiting
 
 RANKS: Final = range(5)
 ABOVE, LOSABLE, SETTLED, RUNNING, BULK = RANKS
-TURNS: Final = ((ABOVE, LOSABLE, SETTLED, RUNNING, BULK), (ABOVE, SETTLED, LOSABLE, RUNNING, BULK))
+TURNS: Final = (
+    (ABOVE, LOSABLE, SETTLED, RUNNING, BULK),
+    (ABOVE, SETTLED, LOSABLE, RUNNING, BULK),
+    (SETTLED, ABOVE, LOSABLE, RUNNING, BULK),
+)
 _NO_LOOK: Final = NextLook(NEVER)
 _BEFORE_ALL: Final = -NEVER  # no clock goes yet
 FAIR_EVERY: Final = 8  #: of so many stacks one is the oldest of all, whatever it is asked for
@@ -80,7 +84,7 @@ class Agenda:
     def take(self) -> int | None:
         """The stack to judge next, at work until `done` or `hold_back`; None where none waits."""
         self._takes += 1
-        stack_id = self._oldest() if self._takes % FAIR_EVERY == 0 else self._foremost(TURNS[self._takes % 2])
+        stack_id = self._oldest() if self._takes % FAIR_EVERY == 0 else self._foremost(TURNS[self._takes % len(TURNS)])
         if stack_id is not None:
             self._at_work[stack_id] = self._waiting.pop(stack_id)
             self._held_back.pop(stack_id, None)  # a claim is of all that is asked

@@ -1,7 +1,7 @@
 """The leader among the rule stages: the clock, the questions about what has ended, and chores at each tick.
 
-Who holds the advisory lock leads; it is free again when its connection is gone. Two that both think they lead for a
-moment do no harm: a tick never goes back, and asking twice asks once.
+Who holds the advisory lock leads; it is free again when its connection is gone, or was not used for a lease. Two that
+both think they lead for a moment do no harm: a tick never goes back, and asking twice asks once.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -32,6 +33,12 @@ from store.pool import Connection, connect, transaction
 logger = logging.getLogger(__name__)
 
 LEADER_LOCK: Final = 7_274_004
+_AWAY: Final = (Unavailable, psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+# A leader that stands still, or whose machine is gone, says no goodbye: the database ends its session for it.
+_LAPSE: Final[LiteralString] = """
+SELECT set_config(name, %s, false)
+FROM unnest(ARRAY['idle_session_timeout', 'idle_in_transaction_session_timeout']) AS name
+"""
 RETENTION_POLL_S: Final = 600.0  #: how soon after its day is over a run begins
 CHORE_S: Final = 60.0  #: what one transaction of a chore may take
 
@@ -90,6 +97,7 @@ class Leader:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_clock(), name="clock")
             tasks.create_task(self._repeat(self._ask, self.settings.tick_s), name="ask")
+            tasks.create_task(self._repeat(self._ask_for_packs, self.settings.tick_s), name="packs")
             tasks.create_task(self._repeat(self._do_chores, self.settings.tick_s), name="chores")
             tasks.create_task(self._repeat(self._let_go, RETENTION_POLL_S), name="retention")
             if self.settings.heartbeat_url:
@@ -102,8 +110,9 @@ class Leader:
         while True:
             try:
                 async with await connect(self.settings.database_url, name="leader", autocommit=True) as conn:
+                    attempt = 0
                     await self._lead(conn)
-            except (Unavailable, psycopg.OperationalError) as error:
+            except _AWAY as error:
                 logger.warning("leader_lost_database", extra={"reason": str(error)})
                 await pause(delay_s(attempt, rng, ceiling_s=5.0))
                 attempt += 1
@@ -111,6 +120,8 @@ class Leader:
                 self.leads.clear()
 
     async def _lead(self, conn: Connection) -> None:
+        lapses_s = self.settings.tick_s + self.settings.stage_lease_s
+        await conn.execute(_LAPSE, [str(round(lapses_s * 1000))])
         while not await _is_free(conn):
             await pause(self.settings.tick_s)
         logger.info("leader_elected", extra={"stage": self.settings.stage_id})
@@ -136,13 +147,18 @@ class Leader:
 
     async def _ask(self) -> None:
         """Ask for what the clocks have ended, in portions: the first are judged while the others are asked for."""
-        if not self._packs_asked:
-            async with transaction(self.pool) as conn:
-                versions = {name: pack.version for name, pack in all_packs().items()}
-                await queue.ask_for_other_packs(conn, versions)
-            self._packs_asked = True
         while await self._ask_some():
             pass
+
+    async def _ask_for_packs(self) -> None:
+        """Ask once for what stands under another version of a pack: years of verdicts are read, and nobody waits."""
+        if self._packs_asked:
+            return
+        versions = {name: pack.version for name, pack in all_packs().items()}
+        async with transaction(self.pool) as conn:
+            if await queue.ask_for_other_packs(conn, versions):
+                await queue.wake(conn)
+        self._packs_asked = True
 
     async def _ask_some(self) -> int:
         async with transaction(self.pool) as conn:
@@ -153,15 +169,21 @@ class Leader:
 
     async def _do_chores(self) -> None:
         for name, chore in CHORES.items():
-            try:
+            with self._named_if_failed(name):
                 while await self._do_some(chore):
                     pass
-                self.failed.pop(name, None)
-            except (Unavailable, TimeoutError) as error:
-                logger.warning("chore_interrupted", extra={"chore": name, "reason": str(error)})
-            except Exception as error:
-                logger.exception("chore_failed", extra={"chore": name})
-                self.failed[name] = f"{type(error).__name__}: {error}"[:200]
+
+    @contextmanager
+    def _named_if_failed(self, chore: str) -> Iterator[None]:
+        """A chore that fails stops nothing else, and says so until it is done again."""
+        try:
+            yield
+            self.failed.pop(chore, None)
+        except (Unavailable, psycopg.OperationalError) as error:
+            logger.warning("chore_interrupted", extra={"chore": chore, "reason": str(error)})
+        except Exception as error:
+            logger.exception("chore_failed", extra={"chore": chore})
+            self.failed[chore] = f"{type(error).__name__}: {error}"[:200]
 
     async def _do_some(self, chore: Chore) -> bool:
         async with asyncio.timeout(CHORE_S), transaction(self.pool) as conn:
@@ -172,8 +194,9 @@ class Leader:
         """Let go once a day of what need not be kept any longer."""
         async with await connect(self.settings.database_url, name="retention", autocommit=True) as conn:
             if await retention.due(conn):
-                gone = await retention.let_go(conn)
-                logger.info("retention_done", extra={"chunks": gone.chunks, "rows": gone.rows, "busy": gone.busy})
+                with self._named_if_failed("retention"):
+                    gone = await retention.let_go(conn)
+                    logger.info("retention_done", extra={"chunks": gone.chunks, "rows": gone.rows, "busy": gone.busy})
 
 
 async def _is_free(conn: Connection) -> bool:

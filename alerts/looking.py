@@ -47,7 +47,8 @@ def next_look(judged: JudgedHours) -> NextLook | None:
         at = _of_series(series, told=is_told)
         if at is not None:
             found.append(at)
-            if not is_told and series.verdicts.corrected[-1] > series.verdicts.limit:
+            verdicts = series.verdicts
+            if not is_told and not verdicts.final[-1] and verdicts.corrected[-1] > verdicts.limit:
                 above.append(at)
     return NextLook(min(found), min(above, default=NEVER)) if found else None
 

@@ -116,9 +116,11 @@ class Stage:
 
     async def _gather(self) -> None:
         anew = self._anew or time.monotonic() >= self._anew_at
+        if anew:
+            self._anew, self._anew_at = False, 0.0  # shards that move meanwhile ask for a whole look again
         await self.work.gather(anew=anew)
         if anew:
-            self._anew, self._anew_at = False, time.monotonic() + ANEW_S
+            self._anew_at = time.monotonic() + ANEW_S
         self._news.set()
         if len(self.work.agenda):
             await pause(BUSY_S)
@@ -169,7 +171,8 @@ class Stage:
                     row = await (await conn.execute("SELECT max(at) FROM tick")).fetchone()
                     now = self.wall_clock()
                     age_s = None if row is None or row[0] is None else (now - row[0]).total_seconds()
-                    fresh = age_s is not None and age_s < 3 * self.settings.tick_s + BEAT_S
+                    # A wall clock behind the newest tick makes no new one: time stands still then too.
+                    fresh = age_s is not None and abs(age_s) < 3 * self.settings.tick_s + BEAT_S
                     await beat(conn, "stage", self.settings.stage_id, ok=fresh, detail=self._detail(age_s))
             await pause(BEAT_S)
 

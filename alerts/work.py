@@ -33,11 +33,7 @@ logger = logging.getLogger(__name__)
 KNOWN_SITES: Final = 2_000  #: registered sites kept in memory
 KNOWN_STACKS: Final = 100_000  #: and stacks that can be glanced at
 REPEATS: Final = 5  #: times that a stack may be in somebody's way before it is set aside
-_IN_THE_WAY: Final = (
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.UniqueViolation,
-)
+_IN_THE_WAY: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 
 def ended_after_s() -> int:
@@ -60,7 +56,6 @@ class Work:
     _sites: OrderedDict[str, tuple[str, dict[int, Subject]]] = field(default_factory=OrderedDict)
     _known: dict[int, Subject] = field(default_factory=dict)  #: stacks as they were judged last
     _repeats: dict[int, int] = field(default_factory=dict)
-    _aside: set[int] = field(default_factory=set)
 
     async def gather(self, *, anew: bool = False) -> None:
         """See what was asked since the last time, or *anew* all that is asked.
@@ -130,9 +125,8 @@ class Work:
                     done = await self._judge_claim(conn, subject, claim, claim.now)
                 if subject is None or claim.now is not None:
                     await queue.answered(conn, claim)
-                if stack_id in self._aside:
+                if claim.was_aside and claim.now is not None:
                     await aside.take_back(conn, stack_id)
-        self._aside.discard(stack_id)
         if claim is None:
             self.agenda.done(stack_id)
             return 0
@@ -186,7 +180,6 @@ class Work:
 
     async def _set_aside(self, stack_id: int, error: Exception) -> None:
         logger.error("stack_set_aside", extra={"stack_id": stack_id}, exc_info=error)
-        self._aside.add(stack_id)
         async with transaction(self.pool) as conn:
             await aside.put(conn, stack_id, f"{type(error).__name__}: {error}")
 

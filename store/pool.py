@@ -16,16 +16,34 @@ Connection = psycopg.AsyncConnection[Any]
 
 CONNECT_TIMEOUT_S: Final = 10
 WAIT_TIMEOUT_S: Final = 15.0
+_AWAY: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    PoolTimeout,
+)
 
 
-def open_pool(database_url: str, *, name: str, size: int = 4) -> AsyncConnectionPool[Connection]:
+def open_pool(
+    database_url: str, *, name: str, size: int = 4, idle_s: float | None = None
+) -> AsyncConnectionPool[Connection]:
     """A pool that is not yet open; `async with` it. A database that is away is found out at first use.
+
+    A transaction that does nothing for *idle_s* is ended by the database: who holds it stands still or is gone, and
+    others wait for its locks.
 
     Raises
     ------
     BadDocument
         If *database_url* is no database's address.
     """
+
+    async def configure(conn: Connection) -> None:
+        if idle_s is not None:
+            setting = "SELECT set_config('idle_in_transaction_session_timeout', %s, false)"
+            await conn.execute(setting, [str(round(idle_s * 1000))])
+            await conn.commit()
+
     return AsyncConnectionPool(
         _checked(database_url),
         min_size=0,
@@ -36,6 +54,7 @@ def open_pool(database_url: str, *, name: str, size: int = 4) -> AsyncConnection
         max_waiting=200,
         reconnect_timeout=5,
         kwargs={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": f"stackwatch {name}"},
+        configure=configure,
         check=AsyncConnectionPool.check_connection,
     )
 
@@ -54,7 +73,7 @@ async def transaction(pool: AsyncConnectionPool[Connection]) -> AsyncIterator[Co
             yield conn
     except psycopg.errors.ProgramLimitExceeded:
         raise  # what was given is too large: it would be so the next time too
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+    except _AWAY as error:
         raise Unavailable(f"database: {error}") from error
 
 

@@ -44,6 +44,7 @@ class Claim:
     site: str
     simulated: bool
     register: str  #: changes whenever the site's register does
+    was_aside: bool  #: its judging failed the last time
     now: int | None  #: the clock of the site; None before the first tick or row
 
 
@@ -77,7 +78,7 @@ _WAITING: Final[LiteralString] = """
 SELECT q.stack_id, CASE WHEN s.simulated THEN s.site_id ELSE 0 END, min(q.rejudge_id), max(q.rejudge_id), min(q.hour),
        bool_or(q.reason NOT IN ('rows', 'pack', 'features')), bool_and(q.reason IN ('pack', 'features'))
 FROM rejudge q LEFT JOIN stack k USING (stack_id) LEFT JOIN site s USING (site_id)
-WHERE q.rejudge_id > %(after)s AND (%(shards)s::integer[] IS NULL OR q.stack_id %% 64 = ANY(%(shards)s))
+WHERE q.rejudge_id > %(after)s AND (%(shards)s::integer[] IS NULL OR q.stack_id %% %(of)s = ANY(%(shards)s))
   AND NOT EXISTS (SELECT FROM set_aside a WHERE a.stack_id = q.stack_id AND a.retry_at > now())
 GROUP BY 1, 2
 """
@@ -90,7 +91,7 @@ SELECT site_id, newest FROM site_clock JOIN site USING (site_id) WHERE simulated
 
 async def waiting(conn: Connection, *, after: int = 0, shards: Collection[int] | None = None) -> list[Waiting]:
     """What is asked about the stacks of *shards* (None: all) and was put after the question *after*."""
-    values = {"after": after, "shards": None if shards is None else sorted(shards)}
+    values = {"after": after, "of": SHARDS, "shards": None if shards is None else sorted(shards)}
     cursor = await conn.execute(_WAITING, values)
     return [
         Waiting(
@@ -117,8 +118,9 @@ SELECT rejudge_id, hour, reason NOT IN ('rows', 'ended') FROM rejudge
 WHERE stack_id = %s ORDER BY hour, rejudge_id LIMIT %s FOR UPDATE SKIP LOCKED
 """
 _IS_ASKED: Final[LiteralString] = "SELECT FROM rejudge WHERE stack_id = %s LIMIT 1"
-# One writer of a stack's verdicts at a time: whoever waits here sees, in its next statements, what the other wrote.
-_LOCK_STACK: Final[LiteralString] = "SELECT pg_advisory_xact_lock(7274002, %s)"
+# One writer of a stack's verdicts at a time: whoever gets it sees, in its next statements, what the other wrote. Nobody
+# waits for it: a stage that stands still in the middle of a transaction must not make another stand still.
+_LOCK_STACK: Final[LiteralString] = "SELECT pg_try_advisory_xact_lock(7274002, %s)"
 _ABOUT: Final[LiteralString] = """
 SELECT s.code, s.simulated,
        concat_ws('/', r.version, s.version,
@@ -126,6 +128,7 @@ SELECT s.code, s.simulated,
                   WHERE o.site_id = s.site_id),
                  (SELECT concat_ws('/', count(*), sum(u.version), count(u.withdrawn_at)) FROM unit u
                   WHERE u.site_id = s.site_id)),
+       EXISTS (SELECT FROM set_aside a WHERE a.stack_id = k.stack_id),
        CASE WHEN s.simulated THEN (SELECT newest FROM site_clock c WHERE c.site_id = s.site_id)
             ELSE (SELECT max(at) FROM tick) END
 FROM stack k JOIN site s USING (site_id) JOIN region r USING (region_id) WHERE k.stack_id = %s
@@ -137,13 +140,12 @@ async def claim(conn: Connection, stack_id: int, most: int) -> Claim | None:
 
     None where nothing is asked. Without hours where somebody else holds what is asked: try again later.
     """
-    cursor = await conn.execute(_CLAIM, [stack_id, most])
-    found = await cursor.fetchall()
+    locked = await (await conn.execute(_LOCK_STACK, [stack_id])).fetchone()
+    found = await (await conn.execute(_CLAIM, [stack_id, most])).fetchall() if locked and locked[0] else []
     if not found and await (await conn.execute(_IS_ASKED, [stack_id])).fetchone() is None:
         return None
-    await conn.execute(_LOCK_STACK, [stack_id])
     about = await (await conn.execute(_ABOUT, [stack_id])).fetchone()
-    site, simulated, register, now = about or ("", False, "", None)
+    site, simulated, register, was_aside, now = about or ("", False, "", False, None)
     return Claim(
         stack_id=stack_id,
         hours=tuple(sorted({micros(hour) for _, hour, _ in found})),
@@ -152,6 +154,7 @@ async def claim(conn: Connection, stack_id: int, most: int) -> Claim | None:
         site=site,
         simulated=simulated,
         register=register,
+        was_aside=was_aside,
         now=None if now is None else micros(now),
     )
 
@@ -188,7 +191,8 @@ _ASK_ENDED_HOURS: Final[LiteralString] = (
 INSERT INTO rejudge (stack_id, hour, reason)
 SELECT DISTINCT m.stack_id, m.start, 'ended'
 FROM hour_mean m JOIN stack k USING (stack_id) JOIN clock USING (site_id)
-WHERE NOT m.final AND m.superseded_at IS NULL AND m.start + interval '1 hour' + %(after)s <= clock.now
+WHERE NOT m.final AND m.superseded_at IS NULL AND k.withdrawn_at IS NULL
+  AND m.start + interval '1 hour' + %(after)s <= clock.now
   AND m.start <= (SELECT max(now) FROM clock) - interval '1 hour' - %(after)s
   AND NOT EXISTS (SELECT FROM rejudge q WHERE q.stack_id = m.stack_id AND q.hour = m.start)
 LIMIT %(most)s
@@ -200,7 +204,7 @@ _ASK_RUNNING_MONTHS: Final[LiteralString] = (
 INSERT INTO rejudge (stack_id, hour, reason)
 SELECT DISTINCT v.stack_id, date_trunc('month', v.month::timestamp) AT TIME ZONE clock.timezone, 'ended'
 FROM clock JOIN stack k USING (site_id) JOIN month_verdict v USING (stack_id)
-WHERE NOT v.final AND v.superseded_at IS NULL
+WHERE NOT v.final AND v.superseded_at IS NULL AND k.withdrawn_at IS NULL
   AND date_trunc('hour', clock.now - %(after)s) > date_trunc('hour', v.as_of - %(after)s)
   AND NOT EXISTS (SELECT FROM rejudge q WHERE q.stack_id = v.stack_id)
 LIMIT %(most)s
@@ -233,8 +237,10 @@ FROM new CROSS JOIN LATERAL (VALUES (new.hour - interval '1 hour'), (new.hour)) 
 _ASK_OTHER_PACKS: Final[LiteralString] = """
 INSERT INTO rejudge (stack_id, hour, reason)
 SELECT DISTINCT v.stack_id, v.start, 'pack'
-FROM hour_verdict v JOIN stack k USING (stack_id) LEFT JOIN kept_from f USING (site_id)
-WHERE v.superseded_at IS NULL AND v.pack = %s AND v.pack_version <> %s
+FROM unnest(%(packs)s::text[], %(versions)s::text[]) AS p (pack, version)
+JOIN hour_verdict v ON v.pack = p.pack AND v.pack_version <> p.version
+JOIN stack k USING (stack_id) LEFT JOIN kept_from f USING (site_id)
+WHERE v.superseded_at IS NULL AND k.withdrawn_at IS NULL
   AND v.start >= coalesce(f.rows_from + interval '1 hour', '-infinity')
   AND NOT EXISTS (SELECT FROM rejudge q WHERE q.stack_id = v.stack_id AND q.hour = v.start)
 """
@@ -249,13 +255,15 @@ async def ask_for_ended(conn: Connection, after_s: int, *, most: int | None = No
     In this order: hours with rows, stacks that send nothing, months in which an hour more has passed.
     """
     values = {"after": timedelta(seconds=after_s), "quiet": QUIET_AFTER, "most": most}
+    asked = 0
     for query in (_ASK_ENDED_HOURS, _ASK_QUIET, _ASK_RUNNING_MONTHS):
-        asked = (await conn.execute(query, values)).rowcount
+        asked += (await conn.execute(query, values)).rowcount
         if asked and most is not None:
-            return asked
+            break
     return asked
 
 
 async def ask_for_other_packs(conn: Connection, versions: Mapping[str, str]) -> int:
-    """Ask for every hour that stands under another version of a pack than today's."""
-    return sum([(await conn.execute(_ASK_OTHER_PACKS, [pack, version])).rowcount for pack, version in versions.items()])
+    """Ask for every hour that stands under another version of a pack than today's. Reads every verdict, once."""
+    values = {"packs": list(versions), "versions": list(versions.values())}
+    return (await conn.execute(_ASK_OTHER_PACKS, values)).rowcount

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -11,7 +12,8 @@ import pytest
 from alerts import work
 from alerts.judge import Judgement, judge_stack
 from alerts.shards import share_of
-from builders import WORKS, Pipe, a_frame, a_pipe, minutes
+from alerts.stage import Stage
+from builders import WORKS, Pipe, a_frame, a_pipe, minutes, put_register, settings
 from plant.periods import micros
 from stackwatch.commands.doctor import look_at_judging
 from store import aside, clock, queue, shards
@@ -199,3 +201,58 @@ async def test_doctor_names_the_stages_and_the_stacks_that_are_set_aside(databas
     assert not said[3][0]
     assert said[3][1].startswith("stack works/DA001 is set aside, failed 1 times since ")
     assert said[3][1].endswith(": KeyError: 'a fault'")
+
+
+async def test_a_stage_that_stands_still_in_its_work_stops_no_other(database_url: str) -> None:
+    async with a_pipe(database_url, TWO_STACKS) as pipe:
+        await an_hour(pipe, "DA001")
+        await an_hour(pipe, "DA002")
+        async with transaction(pipe.pool) as conn:
+            await clock.put_tick(conn, NOON + timedelta(hours=2), "test")
+        async with await connect(database_url, name="still") as conn:
+            claim = await queue.claim(conn, await stack_id(pipe, "DA001"), 10)
+            assert claim is not None
+            assert claim.hours
+            await an_hour(pipe, "DA001", later_s=30)  # a question that nobody holds, of a stack that somebody does
+            async with asyncio.timeout(30):
+                await pipe.judge()
+            assert await pipe.rows("SELECT DISTINCT code FROM hour_verdict JOIN stack USING (stack_id)") == [("DA002",)]
+        await pipe.judge()
+        assert await pipe.rows(WAITING) == []
+
+
+async def test_a_stack_that_another_program_judges_is_not_set_aside_any_more(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(conn: Any, subject: Any, hours: Any, **others: Any) -> Judgement:
+        raise ZeroDivisionError("a fault of ours")
+
+    async with a_pipe(database_url) as pipe:
+        pipe.lets_fail = True
+        await an_hour(pipe)
+        with monkeypatch.context() as patched:
+            patched.setattr(work, "judge_stack", failing)
+            await pipe.tick(NOON + timedelta(hours=2))
+        assert await pipe.rows("SELECT count(*) FROM set_aside") == [(1,)]
+        pipe.stage = Stage(settings(database_url), pipe.pool)
+        async with transaction(pipe.pool) as conn:
+            await aside.try_all_again(conn)
+        await pipe.judge()
+        assert await pipe.rows(WAITING) == []
+        assert await pipe.rows("SELECT count(*) FROM set_aside") == [(0,)]
+
+
+async def test_nothing_is_asked_about_a_stack_that_was_withdrawn(database_url: str) -> None:
+    async with a_pipe(database_url, TWO_STACKS) as pipe:
+        await an_hour(pipe, "DA002")
+        await pipe.tick(NOON + timedelta(minutes=50))
+        await put_register(pipe.pool, WORKS)
+        await pipe.judge()
+        async with transaction(pipe.pool) as conn:
+            await clock.put_tick(conn, NOON + timedelta(hours=2), "test")
+            assert await queue.ask_for_ended(conn, 120, most=10) == 0, (
+                "it would be answered with nothing, and asked again"
+            )
+        await put_register(pipe.pool, TWO_STACKS)
+        await pipe.judge()
+        assert await pipe.rows("SELECT DISTINCT final FROM hour_mean") == [(True,)], "it is judged when it is back"

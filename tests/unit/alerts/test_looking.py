@@ -79,6 +79,7 @@ def test_an_hour_that_is_above_so_far_is_told_apart_until_it_is_lost() -> None:
     assert below.above_at == NEVER
     assert above.above_at == above.at
     assert look(an_hour(*[200.0] * 40)).above_at == NEVER
+    assert look(an_hour(*[60.0] * 60, now=FIRST + 2 * HOUR)).above_at == NEVER, "what has ended is settled, not lost"
 
 
 @given(st.lists(st.floats(0.0, TOP), min_size=1, max_size=59))
