@@ -33,6 +33,7 @@ TURNS: Final = (
 )
 _NO_LOOK: Final = NextLook(NEVER)
 _BEFORE_ALL: Final = -NEVER  # no clock goes yet
+PATIENCE: Final = 5
 FAIR_EVERY: Final = 8  #: of so many stacks one is the oldest of all, whatever it is asked for
 
 
@@ -51,6 +52,7 @@ class Agenda:
     _by_rank: list[list[tuple[int, int]]] = field(default_factory=lambda: [[] for _ in RANKS])  # the same each
     _wakes: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # by clock: instant, stack
     _takes: int = 0
+    _gave_way: int = 0  # since a stack that is ABOVE is at work
 
     def __len__(self) -> int:
         """How many stacks wait."""
@@ -82,13 +84,26 @@ class Agenda:
         self.add(again.values())
 
     def take(self) -> int | None:
-        """The stack to judge next, at work until `done` or `hold_back`; None where none waits."""
+        """The stack to judge next, at work until `done` or `hold_back`; None where none waits, or all give way."""
+        if self._gives_way():
+            return None
         self._takes += 1
         stack_id = self._oldest() if self._takes % FAIR_EVERY == 0 else self._foremost(TURNS[self._takes % len(TURNS)])
         if stack_id is not None:
             self._at_work[stack_id] = self._waiting.pop(stack_id)
             self._held_back.pop(stack_id, None)  # a claim is of all that is asked
         return stack_id
+
+    def _gives_way(self) -> bool:
+        """Whether nothing is begun now, so that one that is ABOVE is judged undisturbed.
+
+        A few times only: there may be many of them, or it waits itself for something.
+        """
+        if all(self._rank(held) != ABOVE for held in self._at_work.values()):
+            self._gave_way = 0
+            return False
+        self._gave_way += 1
+        return self._gave_way <= PATIENCE
 
     def done(self, stack_id: int, *, next_look: NextLook | None = None, more: bool = False) -> None:
         """It was judged. *more*: not all that was asked fitted into one transaction.

@@ -136,7 +136,9 @@ class Stage:
             except Unavailable as error:
                 await retry.wait(error)
                 continue
-            if judged is None:
+            if judged is not None:
+                self._news.set()
+            else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._news.wait()

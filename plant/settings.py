@@ -40,7 +40,7 @@ class Settings:
         0, "seconds that the broker keeps messages for a member of a group that is away", low=0, high=86_400
     )
     batch_kb: int = _setting(1_024, "kilobytes of payload after which a batch leaves", low=1, high=65_536)
-    batch_age_ms: int = _setting(20, "age after which a batch leaves", low=1, high=60_000)
+    batch_age_ms: int = _setting(10, "age after which a batch leaves", low=1, high=60_000)
     inbox_messages: int = _setting(2_000, "messages held before the broker is made to wait", low=1, high=100_000)
     stage_id: str = _setting("stage-1", "name of this rule stage")
     tick_s: float = _setting(10.0, "seconds between two ticks of the clock", low=0.05, high=600)

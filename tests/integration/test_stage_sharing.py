@@ -90,8 +90,10 @@ async def until_shares_are(database_url: str, wanted: list[int]) -> None:
 
 
 async def until_all_is_judged(pipe: Pipe) -> None:
+    """For good: hours that were judged before the tick are asked about again behind it."""
+
     async def so() -> bool:
-        return not await pipe.rows("SELECT FROM rejudge LIMIT 1")
+        return not await pipe.rows("SELECT FROM rejudge UNION ALL SELECT FROM hour_mean WHERE NOT final LIMIT 1")
 
     await until_so(so, DEADLINE_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.agenda import FAIR_EVERY, Agenda
+from alerts.agenda import FAIR_EVERY, PATIENCE, Agenda
 from alerts.looking import NEVER, NextLook
 from plant.periods import HOUR, MINUTE
 from store.queue import LIVE, Waiting
@@ -98,6 +98,25 @@ def test_a_burst_of_ended_hours_does_not_keep_a_running_hour_that_is_above_waiti
     agenda.add([asked(99, at=100, hour=NOON - HOUR)])  # its own hour has ended too
     agenda.advance({LIVE: NOON + 9 * MINUTE})
     assert 99 in (agenda.take(), agenda.take())
+
+
+def test_nothing_is_begun_beside_an_hour_that_is_above_for_a_while() -> None:
+    agenda = an_agenda(asked(1, at=1), asked(2, at=2, hour=NOON - HOUR))
+    assert {agenda.take(), agenda.take()} == {1, 2}
+    agenda.done(1, next_look=NextLook(NOON + 9 * MINUTE, NOON + 9 * MINUTE))
+    agenda.done(2)
+    agenda.add([asked(1, at=3), asked(2, at=4, hour=NOON - HOUR)])
+    agenda.advance({LIVE: NOON + 9 * MINUTE})
+    stacks = [agenda.take()]
+    if stacks == [2]:  # it was the turn of what has ended
+        stacks = [agenda.take()]
+        agenda.done(2)
+        agenda.add([asked(2, at=5, hour=NOON - HOUR)])
+    assert stacks == [1]
+    assert [agenda.take() for _ in range(PATIENCE + 1)] == [None] * PATIENCE + [2], "it may wait for something itself"
+    agenda.add([asked(3, at=6)])
+    agenda.done(1)
+    assert agenda.take() == 3
 
 
 def test_hours_that_ended_keep_their_turn_however_many_running_ones_are_above() -> None:
