@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 BEAT_S: Final = 2.0
 POLL_S: Final = 1.0
 ANEW_S: Final = 10.0  #: how often all that is asked is read, and not only what is new
-BUSY_S: Final = 0.02  #: between two looks at the queue while there is work anyway: every commit of rows wakes it
+BUSY_S: Final = 0.01  #: between two looks at the queue while there is work anyway: every commit of rows wakes it
 LEAVE_S: Final = 2.0
 EVENTS_AT_ONCE: Final = 5_000
 
