@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from alerts.backtest.judging import Blocks, Part, join_blocks
 from alerts.backtest.results import Result
-from alerts.backtest.running import OnRows, Source, cuts_of
+from alerts.backtest.running import Cut, OnHours, Source, cuts_of
 from plant.errors import Unavailable
 
 ANSWER_S: Final = 10.0
 AT_ONCE: Final = 256  #: tasks that have been given out and not taken in: what is read ahead is bounded
 
 
-def judge_on_cluster(source: Source, address: str, on_rows: OnRows = lambda rows: None) -> Result:
+def judge_on_cluster(source: Source, address: str, on_hours: OnHours = lambda hours: None) -> Result:
     """What `alerts.backtest.running.judge_history` gives, by the machines of the cluster at *address*.
 
     Raises
@@ -38,17 +38,17 @@ def judge_on_cluster(source: Source, address: str, on_rows: OnRows = lambda rows
             if span is None:
                 continue
             parts: dict[str, list[Any]] = {stack.code: [] for stack in site.stacks}
-            sizes: list[Any] = []
+            under_way: list[Any] = []
             for cut in cuts_of(site, span):
-                judged, rows = judge.options(num_returns=2).remote(held, cut)
-                sizes.append(rows)
+                judged, hours = judge.options(num_returns=2).remote(held, cut)
+                under_way.append(hours)
                 for code in cut.stacks:
                     parts[code].append(part_of.remote(judged, code))
-                if len(sizes) >= AT_ONCE:
-                    on_rows(_taken(ray, [sizes.pop(0)])[0])
+                if len(under_way) >= AT_ONCE:
+                    on_hours(_taken(ray, [under_way.pop(0)])[0])
             blocks = {code: blocks_of.remote(*of) for code, of in parts.items()}
-            for rows in sizes:
-                on_rows(_taken(ray, [rows])[0])
+            for hours in under_way:
+                on_hours(_taken(ray, [hours])[0])
             for code, of in parts.items():
                 others = [other for other in parts if other != code]
                 siblings = [blocks[other] for other in others]
@@ -99,9 +99,8 @@ def _taken(ray: Any, references: list[Any]) -> list[Any]:
         raise Unavailable(f"a task failed on the cluster: {error}") from error
 
 
-def _judge(source: Source, cut: Any) -> tuple[Mapping[str, Part], int]:
-    parts = source.judge(cut)
-    return parts, sum(part.rows for part in parts.values())
+def _judge(source: Source, cut: Cut) -> tuple[Mapping[str, Part], int]:
+    return source.judge(cut), cut.hours
 
 
 def _part_of(parts: Mapping[str, Part], code: str) -> Part:

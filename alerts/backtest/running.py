@@ -28,7 +28,7 @@ TAIL: Final = 7 * 24 * HOUR
 """And behind the month in which it ends: the next clear hour ends an alert [us]."""
 
 Packs = Callable[[Stack], tuple[Pack, ...]]
-OnRows = Callable[[int], None]  #: told how much more has been judged
+OnHours = Callable[[int], None]  #: told how many more hours of stacks have been judged
 
 
 def last_needed(end: int, site: Site) -> int:
@@ -81,6 +81,11 @@ class Cut:
     first: int
     end: int
     now: int
+
+    @property
+    def hours(self) -> int:
+        """Of all its stacks."""
+        return len(self.stacks) * ((self.end - self.first) // HOUR)
 
 
 Parts = Mapping[str, Part]  #: of one cut, by stack
@@ -135,22 +140,28 @@ def _where(rows: Rows, taken: Truths) -> Rows:
     )
 
 
-def judge_history(source: Source, on_rows: OnRows = lambda rows: None) -> Result:
+def hours_to_judge(source: Source) -> int:
+    """What `on_hours` will have been told in the end."""
+    spans = ((site, source.span(site)) for site in source.sites.values())
+    return sum(cut.hours for site, span in spans if span is not None for cut in cuts_of(site, span))
+
+
+def judge_history(source: Source, on_hours: OnHours = lambda hours: None) -> Result:
     """Everything that a history comes to, judged on one core."""
     result = Result()
     for site in source.sites.values():
         span = source.span(site)
         if span is not None:
-            result.add(_judge_site(source, site, span, on_rows))
+            result.add(_judge_site(source, site, span, on_hours))
     return result.within(source.asked.first, source.asked.end)
 
 
-def _judge_site(source: Source, site: Site, span: Span, on_rows: OnRows) -> Result:
+def _judge_site(source: Source, site: Site, span: Span, on_hours: OnHours) -> Result:
     judged = []
     for cut in cuts_of(site, span):
         parts = source.judge(cut)
         judged.append(parts)
-        on_rows(sum(part.rows for part in parts.values()))
+        on_hours(cut.hours)
     by_stack = gathered(judged)
     blocks = {code: join_blocks(parts) for code, parts in by_stack.items()}
     result = Result()

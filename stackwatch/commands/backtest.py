@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +24,7 @@ from alerts.backtest.folder import FolderSource
 from alerts.backtest.recorded import Folder, open_folder
 from alerts.backtest.report import by_rule, difference_document, month_document, text, write_parquet
 from alerts.backtest.results import JudgedAlert, Result
-from alerts.backtest.running import Asked, OnRows, Source, judge_history
+from alerts.backtest.running import Asked, OnHours, Source, hours_to_judge, judge_history
 from alerts.backtest.stored import StoredSource, open_stored
 from alerts.backtest.variants import Variant, variant_of
 from plant.errors import BadDocument, Fault
@@ -136,18 +136,17 @@ def _variant(options: Options) -> Variant:
 def _of_folder(options: Options, asked: Asked, variant: Variant) -> Judged:
     assert options.folder is not None
     folder = _only(open_folder(options.folder, _register(options)), options.sites)
-    rows = sum(recording.rows for recording in folder.recordings)
-    times = 1 if variant.is_none else 2
-    with _bar("judging", rows * times, shown=_shown(options)) as advance:
-        before = None if variant.is_none else _judge(FolderSource(folder, asked), options, advance)
-        after = _judge(FolderSource(folder, asked.under(variant)), options, advance)
+    registered, source = FolderSource(folder, asked), FolderSource(folder, asked.under(variant))
+    with _bar([source] if variant.is_none else [registered, source], shown=_shown(options)) as advance:
+        before = None if variant.is_none else _judge(registered, options, advance)
+        after = _judge(source, options, advance)
     sites = {site.code: site for site in folder.sites}
     return Judged(sites=sites, before=before, after=after, what="as registered")
 
 
-def _judge(source: Source, options: Options, on_rows: OnRows) -> Result:
+def _judge(source: Source, options: Options, on_hours: OnHours) -> Result:
     address = options.ray or running.settings(quiet=True).ray_address
-    return judge_on_cluster(source, address, on_rows) if address else judge_history(source, on_rows)
+    return judge_on_cluster(source, address, on_hours) if address else judge_history(source, on_hours)
 
 
 def _register(options: Options) -> Register:
@@ -173,14 +172,15 @@ def _of_database(
     options: Options, asked: Asked, variant: Variant, database_url: str | None, data: Path | None
 ) -> Judged:
     settings = reach(database_url=database_url, data=data)
-    source = asyncio.run(_opened(settings.database_url, options, asked, as_it_stands=variant.is_none))
-    with _bar("judging", None, shown=_shown(options)) as advance:
+    registered = asyncio.run(_opened(settings.database_url, options, asked, as_it_stands=variant.is_none))
+    source = replace(registered, asked=asked.under(variant))
+    with _bar([source] if variant.is_none else [registered, source], shown=_shown(options)) as advance:
         if variant.is_none:
-            before, what = source.standing(), "as it stands"
+            before, what = registered.standing(), "as it stands"
         else:
-            before, what = _judge(source, options, advance), "as registered"
-        after = _judge(replace(source, asked=asked.under(variant)), options, advance)
-    return Judged(sites=dict(source.sites), before=before, after=after, what=what)
+            before, what = _judge(registered, options, advance), "as registered"
+        after = _judge(source, options, advance)
+    return Judged(sites=dict(registered.sites), before=before, after=after, what=what)
 
 
 async def _opened(database_url: str, options: Options, asked: Asked, *, as_it_stands: bool) -> StoredSource:
@@ -302,9 +302,10 @@ def _shown(options: Options) -> bool:
 
 
 @contextmanager
-def _bar(label: str, total: int | None, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    of = "{task.completed} rows" if total is None else "{task.completed} of {task.total} rows"
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn(of))
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task(label, total=total)
+def _bar(sources: Sequence[Source], *, shown: bool) -> Iterator[OnHours]:
+    """Of the hours that *sources* will judge."""
+    of = TextColumn("{task.completed} of {task.total} hours of stacks")
+    columns = (TextColumn("{task.description}"), BarColumn(), of, TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task("judging", total=sum(map(hours_to_judge, sources)))
         yield lambda more: bar.update(task, advance=more)

@@ -15,7 +15,7 @@ from alerts.backtest.cluster import judge_on_cluster
 from alerts.backtest.difference import difference
 from alerts.backtest.folder import FolderSource
 from alerts.backtest.recorded import open_folder
-from alerts.backtest.running import Asked, judge_history
+from alerts.backtest.running import Asked, hours_to_judge, judge_history
 from alerts.backtest.stored import open_stored
 from alerts.backtest.variants import variant_of
 from builders import a_frame, a_pipe, minutes
@@ -56,12 +56,14 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> FolderSource:
 
 
 def test_a_cluster_of_two_nodes_gives_what_one_core_gives(cluster: str, source: FolderSource) -> None:
-    here = judge_history(source)
+    told_here: list[int] = []
     told: list[int] = []
 
+    here = judge_history(source, told_here.append)
     there = judge_on_cluster(source, cluster, told.append)
 
-    assert here.rows == there.rows == sum(told) > 0
+    assert sum(told_here) == sum(told) == hours_to_judge(source)
+    assert here.rows == there.rows > 0
     assert here.alerts
     assert there.alerts == here.alerts
     assert there.months == here.months
