@@ -87,3 +87,5 @@ async def _access(
 
 
 Asking = Annotated[Access, Depends(_access)]
+ANYBODY: Final = Depends(_access)
+"""Of a router whose answers are the same for everybody: a token that is not valid is refused there too."""

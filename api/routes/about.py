@@ -6,13 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from api.auth import ANYBODY
 from api.context import Here
 from api.schemas.about import Key
 from api.schemas.about import Pack as PackModel
 from api.schemas.common import Page
 from plant.packs import Pack, all_packs
 
-router = APIRouter(tags=["about"])
+router = APIRouter(tags=["about"], dependencies=[ANYBODY])
 
 
 @router.get("/keys", response_model=Page[Key])

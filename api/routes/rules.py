@@ -9,10 +9,11 @@ from fastapi import APIRouter
 from alerts.rules.catalogue import about, folded, in_words, names
 from alerts.rules.explained import false_per_stack_month
 from alerts.rules.rule import Rule
+from api.auth import ANYBODY
 from api.schemas.common import Page
 from api.schemas.rules import Rule as RuleModel
 
-router = APIRouter(tags=["about"])
+router = APIRouter(tags=["about"], dependencies=[ANYBODY])
 
 
 @router.get("/rules", response_model=Page[RuleModel])

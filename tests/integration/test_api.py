@@ -71,6 +71,9 @@ async def test_a_request_without_a_token_is_asked_for_one_and_a_wrong_token_is_r
     assert is_problem(await api.get("/v1/sites", {"Authorization": "Bearer swk_wrong"}), 401)
     assert is_problem(await api.get("/v1/sites", {"Authorization": "Basic YTpi"}), 401)
     assert (await api.get("/v1/sites")).status_code == 200
+    for path in ("/v1/rules", "/v1/packs", "/v1/keys"):
+        assert (await api.get(path)).status_code == 200
+        assert is_problem(await api.get(path, {"Authorization": "Bearer sw_nothing"}), 401), path
 
 
 async def test_an_expired_and_a_revoked_token_are_worth_nothing(api: Api) -> None:
