@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
+from alerts.rows import alert_row
 from alerts.rules import clock_skew, edge_backlog, edge_offline, rows_dropped, rows_unexplained
 from alerts.rules.edge_seen import Edge, Frame, Nothing
 from alerts.rules.finding import Finding, Series, alert_id
@@ -66,7 +67,7 @@ async def _judge(conn: Connection, changed: set[EdgeHour], now: datetime) -> Non
             elif finding is not None and rule == rows_dropped.NAME:
                 end = clean[key]
             if finding is not None:
-                (running if end is None else ended).append(_row(site_id, finding))
+                (running if end is None else ended).append(alert_row(finding, site_id=site_id))
             if end is not None:
                 ends[alert_id(series, micros(hour))] = end
     events = await findings.apply_of_edges(conn, running, ended=ended)
@@ -122,7 +123,7 @@ def _judged(
             start = began.get((rule, site_id, edge.edge))
             said = judge(edge, now=micros(now), began=None if start is None else micros(start))
             if isinstance(said, Finding):
-                found.append(_row(site_id, said))
+                found.append(alert_row(said, site_id=site_id))
             elif said is Nothing.CLEAR and start is not None:
                 series = Series(rule=rule, site=edge.site, edge=edge.edge)
                 ends[alert_id(series, micros(start))] = now if edge.heard_at is None else instant(edge.heard_at)
@@ -160,24 +161,4 @@ def _lost(loss: Loss) -> Lost:
         rows=loss.rows,
         counted_at=micros(loss.counted_at),
         since=micros(loss.since),
-    )
-
-
-def _row(site_id: int, finding: Finding) -> AlertRow:
-    return AlertRow(
-        alert_id=finding.alert_id,
-        rule=finding.series.rule,
-        severity=finding.severity,
-        site_id=site_id,
-        stack_id=None,
-        pollutant=None,
-        pack=None,
-        period_start=instant(finding.period_start),
-        period_end=instant(finding.period_end),
-        observed=finding.observed,
-        limit_value=finding.limit,
-        unit=finding.unit,
-        clause=finding.clause,
-        evidence=finding.evidence,
-        settled=finding.settled,
     )

@@ -38,7 +38,8 @@ async def put_hour_alerts(
         assert series.pack is not None
         if start in wanted:
             revision = records.revision(series.pollutant, start, series.pack)
-            found.append(alert_row(subject, finding, {"revision": revision}))
+            ids = {"site_id": subject.site_id, "stack_id": subject.stack_id}
+            found.append(alert_row(finding, **ids, evidence={"revision": revision}))
     about = JudgedAlerts(
         stack_id=subject.stack_id,
         rules=list(HOUR_RULES),

@@ -38,7 +38,7 @@ class JudgedMonths:
         start = month_bounds(row.month, subject.site.zone)[0]
         self.written.append((row, step))
         if finding is not None:
-            self.found.append(alert_row(subject, finding))
+            self.found.append(alert_row(finding, site_id=subject.site_id, stack_id=subject.stack_id))
         elif old is not None and old.verdict == "breached":
             self.gone.append(alert_id(subject.series(month_below_share.NAME, row.pack, row.pollutant), start))
         if old is None or old.verdict != row.verdict:

@@ -6,21 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from alerts.rules.finding import Finding
-from alerts.subject import Subject
 from plant.periods import instant
 from store.findings import AlertRow
 
 Events = list[tuple[str, str]]  #: (alert id, what happened to it)
 
 
-def alert_row(subject: Subject, finding: Finding, evidence: Mapping[str, Any] | None = None) -> AlertRow:
+def alert_row(
+    finding: Finding,
+    *,
+    site_id: int | None = None,
+    stack_id: int | None = None,
+    evidence: Mapping[str, Any] | None = None,
+) -> AlertRow:
     """*finding* as it is written; *evidence* is what only the writer knows, such as revisions."""
     return AlertRow(
         alert_id=finding.alert_id,
         rule=finding.series.rule,
         severity=finding.severity,
-        site_id=subject.site_id,
-        stack_id=subject.stack_id,
+        site_id=site_id,
+        stack_id=stack_id,
         pollutant=finding.series.pollutant,
         pack=finding.series.pack,
         period_start=instant(finding.period_start),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
 from plant.packs import MonthRule
 from plant.verdicts import Verdict
@@ -55,6 +56,24 @@ class Month:
     @property
     def budget_left(self) -> int:
         return self.budget - self.hours_above
+
+    def figures(self) -> dict[str, Any]:
+        """As the API names them."""
+        return {
+            "hours_valid": self.hours_valid,
+            "hours_within": self.hours_within,
+            "hours_above": self.hours_above,
+            "hours_undecided": self.hours_undecided,
+            "hours_excluded": dict(self.hours_excluded),
+            "share": self.share,
+            "share_worst": self.share_worst,
+            "required": self.required,
+            "budget": self.budget,
+            "budget_now": self.budget_now,
+            "budget_left": self.budget_left,
+            "verdict": self.verdict.value,
+            "final": self.final,
+        }
 
 
 def allowed_above(hours: int, rule: MonthRule) -> int:

@@ -67,23 +67,7 @@ def alert_document(alert: JudgedAlert) -> dict[str, Any]:
 
 def month_document(key: MonthKey, month: Month, local: str) -> dict[str, Any]:
     """A month as `GET .../compliance` gives it, with its series; *local* is YYYY-MM."""
-    return {
-        **key.series._asdict(),
-        "month": local,
-        "hours_valid": month.hours_valid,
-        "hours_within": month.hours_within,
-        "hours_above": month.hours_above,
-        "hours_undecided": month.hours_undecided,
-        "hours_excluded": dict(month.hours_excluded),
-        "share": month.share,
-        "share_worst": month.share_worst,
-        "required": month.required,
-        "budget": month.budget,
-        "budget_now": month.budget_now,
-        "budget_left": month.budget_left,
-        "verdict": month.verdict.value,
-        "final": month.final,
-    }
+    return {**key.series._asdict(), "month": local, **month.figures()}
 
 
 def difference_document(found: Difference) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from alerts.hours import judge_rows
 from alerts.marks.effect import HourEffect, Judged, MonthEffect, hours_that_differ, months_of_both
 from alerts.subject import Subject
 from plant.hours import Claim
-from plant.months import JudgedHour, Month
+from plant.months import JudgedHour
 from plant.periods import HOUR, instant, micros, month_of
 from store import mark_effects, retention
 from store.clock import clock
@@ -120,24 +120,8 @@ def _month(effect: MonthEffect) -> dict[str, Any]:
         "month": effect.month.strftime("%Y-%m"),
         "pack": effect.pack,
         "pollutant": effect.pollutant,
-        "not_accepted": _figures(effect.not_accepted),
-        "accepted": _figures(effect.accepted),
-    }
-
-
-def _figures(month: Month) -> Mapping[str, Any]:
-    return {
-        "hours_valid": month.hours_valid,
-        "hours_within": month.hours_within,
-        "hours_above": month.hours_above,
-        "hours_undecided": month.hours_undecided,
-        "hours_excluded": dict(month.hours_excluded),
-        "share": month.share,
-        "share_worst": month.share_worst,
-        "required": month.required,
-        "budget": month.budget,
-        "budget_left": month.budget_left,
-        "verdict": month.verdict.value,
+        "not_accepted": effect.not_accepted.figures(),
+        "accepted": effect.accepted.figures(),
     }
 
 

@@ -23,12 +23,11 @@ from psycopg_pool import AsyncConnectionPool
 from alerts.notify.outcomes import GIVE_UP_S, Failed, Outcome, next_try_s
 from alerts.notify.sealing import Seal, Unopenable
 from alerts.notify.targets import Target, target_from
-from alerts.rules.receiver_dead import NAME as RECEIVER_DEAD
+from alerts.rows import alert_row
 from alerts.rules.receiver_dead import Failing, judge
 from plant.errors import Unavailable
-from plant.periods import instant, micros
+from plant.periods import micros
 from store import findings, notices, outgoing, receivers
-from store.findings import AlertRow
 from store.outgoing import DueMessage
 from store.pool import Connection, transaction
 from store.receivers import ReceiverRow
@@ -151,24 +150,7 @@ async def _say_dead(conn: Connection, row: ReceiverRow, failed: Failed) -> None:
     finding = judge(failing, now=micros(now))
     if finding is None:
         return
-    alert = AlertRow(
-        alert_id=finding.alert_id,
-        rule=RECEIVER_DEAD,
-        severity=finding.severity,
-        site_id=None,
-        stack_id=None,
-        pollutant=None,
-        pack=None,
-        period_start=instant(finding.period_start),
-        period_end=instant(finding.period_end),
-        observed=finding.observed,
-        limit_value=finding.limit,
-        unit=finding.unit,
-        clause=finding.clause,
-        evidence=finding.evidence,
-        settled=finding.settled,
-    )
-    await findings.announce(conn, await findings.apply(conn, [alert]))
+    await findings.announce(conn, await findings.apply(conn, [alert_row(finding)]))
     await receivers.note_dead(conn, row.receiver_id, finding.alert_id)
     logger.error("receiver_died", extra={"receiver": row.name, "alert_id": finding.alert_id})
 

@@ -68,8 +68,10 @@ class EffectFigures(Answer):
     share_worst: float | None
     required: float
     budget: int
+    budget_now: int
     budget_left: int
     verdict: Literal["clear", "breached", "undecided", "running"]
+    final: bool
 
 
 class MonthEffect(Answer):
